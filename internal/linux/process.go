@@ -1,0 +1,118 @@
+package linux
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is what /proc/PID/stat says about a process (proc_pid_stat(5)).
+type Process struct {
+	State     byte   // 'R', 'S', 'D', 'Z' (zombie), 'X' (dead), ...
+	StartTime uint64 // clock ticks between boot and its start
+}
+
+// Dead reports whether the process has ended and only waits to be reaped.
+func (p Process) Dead() bool { return p.State == 'Z' || p.State == 'X' || p.State == 'x' }
+
+// Stat reads /proc/PID/stat. The error is ENOENT (or ESRCH) when there is no
+// such process.
+//
+// A pid alone names nobody: it is given to another process later. Together
+// with the start time it names one process of this boot.
+func Stat(pid int) (Process, error) {
+	name := "/proc/" + strconv.Itoa(pid) + "/stat"
+	// A stat line is some 300 bytes: 52 numbers and a name of at most 64 bytes.
+	line, err := readSmall(name, make([]byte, 2048))
+	if err != nil {
+		return Process{}, err
+	}
+	p, ok := parseStat(line)
+	if !ok {
+		return Process{}, &os.PathError{Op: "read", Path: name, Err: errors.New("not in the form of proc_pid_stat(5)")}
+	}
+	return p, nil
+}
+
+// parseStat reads fields 3 and 22. The command name in field 2 may hold spaces
+// and parentheses, so fields are counted from the last ')'.
+func parseStat(line []byte) (Process, bool) {
+	i := bytes.LastIndexByte(line, ')')
+	if i < 0 || i+2 >= len(line) {
+		return Process{}, false
+	}
+	rest := line[i+2:]
+	state := rest[0]
+	for range 22 - 3 {
+		sp := bytes.IndexByte(rest, ' ')
+		if sp < 0 {
+			return Process{}, false
+		}
+		rest = rest[sp+1:]
+	}
+	if sp := bytes.IndexByte(rest, ' '); sp >= 0 {
+		rest = rest[:sp]
+	}
+	start, err := strconv.ParseUint(string(bytes.TrimSpace(rest)), 10, 64)
+	return Process{State: state, StartTime: start}, err == nil
+}
+
+// readSmall returns what one read of the pseudo file at the absolute path name
+// gives; the kernel makes such files up whole when they are read.
+func readSmall(name string, buf []byte) ([]byte, error) {
+	fd, err := Openat(unix.AT_FDCWD, name, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	n, err := retry(func() (int, error) { return unix.Read(fd, buf) })
+	if err != nil {
+		return nil, pathError("read", name, err)
+	}
+	return buf[:n], nil
+}
+
+// BootID returns the kernel's random name of this boot (random(4)).
+func BootID() (string, error) {
+	id, err := readSmall("/proc/sys/kernel/random/boot_id", make([]byte, 64))
+	return string(bytes.TrimSpace(id)), err
+}
+
+// PidfdOpen returns a descriptor for the process pid (pidfd_open(2), Linux
+// 5.3); it is close-on-exec by itself. ESRCH: there is no such process.
+func PidfdOpen(pid int) (int, error) {
+	fd, err := retry(func() (int, error) { return unix.PidfdOpen(pid, 0) })
+	return fd, os.NewSyscallError("pidfd_open", err)
+}
+
+// PidfdSendSignal sends sig to the process of pidfd (pidfd_send_signal(2));
+// signal 0 only asks whether that would work. ESRCH: it has ended.
+func PidfdSendSignal(pidfd int, sig unix.Signal) error {
+	err := repeat(func() error { return unix.PidfdSendSignal(pidfd, sig, nil, 0) })
+	return os.NewSyscallError("pidfd_send_signal", err)
+}
+
+// PollIn waits until fd is readable (a pidfd: until its process has ended), or
+// was hung up, and reports whether that came before the timeout. A negative
+// timeout waits for ever.
+func PollIn(fd int, timeout time.Duration) (bool, error) {
+	start := time.Now()
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		ms := -1
+		if timeout >= 0 {
+			// Rounded up: a wait must not end before its time.
+			left := max(timeout-time.Since(start), 0) + time.Millisecond - 1
+			ms = int(min(left/time.Millisecond, math.MaxInt32))
+		}
+		n, err := unix.Poll(fds, ms)
+		if err != unix.EINTR {
+			return n > 0, os.NewSyscallError("poll", err)
+		}
+	}
+}
