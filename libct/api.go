@@ -1,0 +1,106 @@
+package libct
+
+import (
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Options say where a [Runtime] keeps its records and how it treats cgroups. They are the same for every call.
+type Options struct {
+	// Root is the absolute path of the directory with one subdirectory for each container. It should be on a tmpfs: what it
+	// says is worth nothing after a reboot.
+	Root string
+	// SystemdCgroup asks for cgroups made by systemd; linux.cgroupsPath then has the form slice:prefix:name. It counts for
+	// new containers only: every later call finds the driver in the container's record.
+	SystemdCgroup bool
+	// Rootless says whether a cgroup that may not be written is tolerated: "true", "false", or "auto" (also ""), which
+	// tolerates it when the caller is not root of the initial user namespace.
+	Rootless string
+	// Warn receives one line for everything that went otherwise than asked but does not stop the call. It may be nil and is
+	// only called from the goroutine of the call.
+	Warn func(string)
+}
+
+// CreateOptions describe a container that is to be made.
+type CreateOptions struct {
+	// ID names the container among those of the same root: letters, digits, and any of "_+-.".
+	ID string
+	// Bundle is the directory that holds config.json; "" is the working directory.
+	Bundle string
+	// ConsoleSocket is the path of an AF_UNIX stream socket that is sent the master of the console. It is needed if
+	// process.terminal is set and the container is detached, and refused in all other cases.
+	ConsoleSocket string
+	// PidfdSocket is the path of an AF_UNIX socket that is sent a pidfd of the container's init; "" for none.
+	PidfdSocket string
+	// PidFile is written, whole or not at all, before the call returns: the pid in decimal without a newline; "" for none.
+	PidFile string
+	// NoPivot enters the root filesystem by MS_MOVE and chroot, for a host that runs from a ramdisk.
+	NoPivot bool
+	// NoNewKeyring leaves the container in the session keyring of the caller.
+	NoNewKeyring bool
+	// PreserveFDs is the number of descriptors from 3 on (behind those of $LISTEN_FDS) that the container inherits.
+	PreserveFDs int
+	// Stdio are the standard streams of the container's process where it has no terminal. They stay the caller's.
+	Stdio [3]*os.File
+}
+
+// RunOptions describe a container that is made and started by one call.
+type RunOptions struct {
+	CreateOptions
+	// Detach returns as soon as the program runs; otherwise the call waits for its end.
+	Detach bool
+	// Keep leaves the stopped container in place after a run that was not detached.
+	Keep bool
+	// NoSubreaper leaves orphans of the container to whoever adopts them now, instead of to this process.
+	NoSubreaper bool
+	// OnConsole is given the master of the console before the program starts, if it has a terminal and runs in the
+	// foreground. The callee owns the file from then on; an error ends the container.
+	OnConsole func(master *os.File) error
+	// Signals are passed on to the container's init while the call waits for it.
+	Signals <-chan os.Signal
+}
+
+// ExecOptions describe one more process for a running container.
+type ExecOptions struct {
+	// ID names the container.
+	ID string
+	// Process is the whole process. If it is nil, the process of config.json is taken and changed by the fields from Args
+	// to NoNewPrivs, which are ignored otherwise.
+	Process *specs.Process
+
+	// Args replace process.args and must not be empty.
+	Args []string
+	// Cwd replaces process.cwd unless it is "".
+	Cwd string
+	// Env holds NAME=value strings that are added to process.env; the last of a name counts.
+	Env []string
+	// TTY replaces process.terminal unless it is nil.
+	TTY *bool
+	// User replaces process.user if it is not "": uid or uid:gid as [ParseUser] reads it.
+	User string
+	// AdditionalGids are added to process.user.additionalGids.
+	AdditionalGids []uint32
+	// Caps are names of capabilities that are added to the bounding, effective and permitted sets, and to the ambient one if
+	// the inheritable set is not empty.
+	Caps []string
+	// ProcessLabel replaces process.selinuxLabel unless it is "".
+	ProcessLabel string
+	// AppArmor replaces process.apparmorProfile unless it is "".
+	AppArmor string
+	// NoNewPrivs replaces process.noNewPrivileges unless it is nil.
+	NoNewPrivs *bool
+
+	// ConsoleSocket, PidfdSocket, PidFile, PreserveFDs and Stdio are those of [CreateOptions], for this process.
+	ConsoleSocket, PidfdSocket, PidFile string
+	PreserveFDs                         int
+	Stdio                               [3]*os.File
+	// Cgroups are existing cgroups below the container's: "path" for all controllers, or "controller[,controller]:path".
+	Cgroups []string
+	// IgnorePaused allows the call in a paused container, where the process waits until it is resumed.
+	IgnorePaused bool
+	// Detach, OnConsole and Signals are those of [RunOptions], for this process.
+	Detach    bool
+	OnConsole func(master *os.File) error
+	Signals   <-chan os.Signal
+}
