@@ -53,6 +53,7 @@ func NewDecoder(data []byte) *Decoder {
 	}
 	// One copy serves all strings of the document as substrings.
 	d.text = string(data)
+	d.keys = make([]string, 0, 64)
 	return d
 }
 

@@ -1,6 +1,9 @@
 package jsonscan
 
-import "unsafe"
+import (
+	"strings"
+	"unsafe"
+)
 
 // The functions here read the value of a struct's field; generated code is made of
 // them. For a field, null is the same as not being there: it is left alone.
@@ -46,6 +49,14 @@ func Uint[T ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64](d *Decoder, v *T) erro
 	return err
 }
 
+// Struct reads into v with read.
+func Struct[T any](d *Decoder, v *T, read func(*Decoder, *T) error) error {
+	if d.Null() {
+		return nil
+	}
+	return read(d, v)
+}
+
 // Ptr reads into a new T with read and points v at it.
 func Ptr[T any](d *Decoder, v **T, read func(*Decoder, *T) error) error {
 	if d.Null() {
@@ -61,7 +72,7 @@ func Slice[T any](d *Decoder, v *[]T, read func(*Decoder, *T) error) error {
 	if d.Null() {
 		return nil
 	}
-	s := []T{}
+	s := make([]T, 0, d.lengthHint())
 	err := d.Array(func(i int) error {
 		if err := d.element(); err != nil {
 			return err
@@ -71,6 +82,24 @@ func Slice[T any](d *Decoder, v *[]T, read func(*Decoder, *T) error) error {
 	})
 	*v = s
 	return err
+}
+
+// lengthHint guesses the number of elements of the array that is next, which
+// saves growing the long lists of strings that documents have. Being wrong is
+// harmless, and the guess stays below the number of bytes that are left.
+func (d *Decoder) lengthHint() int {
+	if d.peek() != '[' {
+		return 0
+	}
+	rest := strings.TrimLeft(d.text[d.pos+1:], " \n\r\t")
+	switch {
+	case strings.HasPrefix(rest, "]"):
+		return 0
+	case !strings.HasPrefix(rest, `"`):
+		return 4
+	}
+	end := max(strings.IndexByte(rest, ']'), 0)
+	return strings.Count(rest[:end], `",`) + 1
 }
 
 // Map reads an object into v, each value with read. An empty object is a map
