@@ -1,0 +1,119 @@
+package specconv
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/internal/jsonscan"
+)
+
+//go:generate go run husk/internal/jsonscan/gen -package specconv -from github.com/opencontainers/runtime-spec/specs-go -name specs -types Spec -present Solaris,Windows,VM,ZOS,FreeBSD -out decode_gen.go
+
+// configName is the configuration's place in a bundle (bundle.md#container-format).
+const configName = "config.json"
+
+// Load reads config.json of a bundle and returns it decoded and as it is. It
+// must be a regular file (a symbolic link to one serves) of at most 32 MiB.
+// The document is not validated beyond its JSON types: see Validate.
+func Load(bundle string) (*specs.Spec, []byte, error) {
+	data, err := readRegular(filepath.Join(bundle, configName))
+	if errors.Is(err, os.ErrNotExist) {
+		// Engines know this sentence from runc.
+		return nil, nil, errors.New("JSON specification file config.json not found")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	spec, err := ParseSpec(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("parse %s: %w", configName, err)
+	}
+	return spec, data, nil
+}
+
+// ParseSpec decodes a configuration. Errors are *jsonscan.Error, with JSON
+// pointer, line and column. Unknown members are ignored
+// (config.md#extensibility), but a name that comes twice, or that differs from
+// a known one only in case, is refused, because other readers of the same
+// document might take it differently. Of the sections for other platforms only
+// the presence is kept.
+func ParseSpec(data []byte) (*specs.Spec, error) { return parse(data, decodeSpec) }
+
+// ParseProcess decodes a process object, as exec --process gets it.
+func ParseProcess(data []byte) (*specs.Process, error) { return parse(data, decodeProcess) }
+
+// ParseResources decodes a resources object, as update --resources gets it.
+func ParseResources(data []byte) (*specs.LinuxResources, error) {
+	return parse(data, decodeLinuxResources)
+}
+
+func parse[T any](data []byte, decode func(*jsonscan.Decoder, *T) error) (*T, error) {
+	d := jsonscan.NewDecoder(data)
+	v := new(T)
+	if err := decode(d, v); err != nil {
+		return nil, err
+	}
+	if err := d.End(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// readRegular returns the content of a regular file no larger than a document
+// may be. Opening anything else must neither block nor have an effect.
+func readRegular(path string) ([]byte, error) {
+	var fd int
+	var err error
+	for {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+	}
+	if st.Size > jsonscan.MaxSize {
+		return nil, &os.PathError{Op: "read", Path: path, Err: errTooLarge}
+	}
+	return readAll(fd, path, int(st.Size))
+}
+
+var errTooLarge = errors.New("larger than 32 MiB") // jsonscan.MaxSize
+
+// readAll reads to the end of the file, whose size is a hint: it may grow or
+// shrink meanwhile, and files of pseudo file systems have none.
+func readAll(fd int, path string, size int) ([]byte, error) {
+	data := make([]byte, 0, size+512)
+	for {
+		n, err := unix.Read(fd, data[len(data):cap(data)])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		case n == 0:
+			return data, nil
+		default:
+			data = data[:len(data)+n]
+		}
+		if len(data) > jsonscan.MaxSize {
+			return nil, &os.PathError{Op: "read", Path: path, Err: errTooLarge}
+		}
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+	}
+}
