@@ -1,0 +1,5 @@
+package main
+
+// The import makes the go command compile note.c.
+
+import "C"
