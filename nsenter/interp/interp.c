@@ -1,0 +1,233 @@
+/*
+ * The interpreter: executes a plan. It is a static program without libc, started from a sealed memfd in which the plan
+ * follows its text, so the kernel has mapped the plan before the first instruction runs. The layout and the meaning of
+ * the ops are described in package plan (plan/doc.go); plan_abi.h is generated from there.
+ *
+ * It decides nothing. The plan has been verified before it came here (plan/verify.go); check() below proves again what
+ * this program itself relies on, so that no sequence of bytes makes it read or write outside of the plan.
+ */
+#include "plan_abi.h"
+#if defined(__x86_64__)
+#include "syscall_amd64.h"
+#elif defined(__aarch64__)
+#include "syscall_arm64.h"
+#else
+#error "no system call header for this architecture"
+#endif
+
+#ifndef FUZZING
+/* Where nsenter puts the plan; one header's size so that the linked file is complete without one (magic 0: refused). */
+__attribute__((section(".plan"), used)) static struct husk_header placeholder;
+extern const unsigned char mapped_size[]; /* interp.lds: p_filesz of the plan's segment, in our own program headers */
+#endif
+
+enum { EXIT_BAD_PLAN = 127, EXIT_FAILED = 1, AGAIN = 11, SIGNALS = 64, OPENAT2_TRIES = 4096 };
+
+static int valid_register(const struct husk_header *h, uint64_t r)
+{
+	return r < h->regs;
+}
+
+/* Is [at, at + length) inside the data, which lies between the header and the ops? */
+static int valid_data(const struct husk_header *h, uint64_t at, uint64_t length)
+{
+	uint64_t size = h->ops_at - sizeof *h;
+
+	return length <= size && at <= size - length;
+}
+
+static int valid_op(const struct husk_header *h, const struct husk_op *op, uint32_t index)
+{
+	if (op->kind > HUSK_KIND_CLONE || op->zero || op->jump >= h->ops - index)
+		return 0;
+	if (op->result != HUSK_NO_REG && !valid_register(h, op->result))
+		return 0;
+	for (int i = 0; i < 6; i++) {
+		switch (op->modes >> 2 * i & 3) {
+		case HUSK_MODE_IMMEDIATE:
+			break;
+		case HUSK_MODE_ADDRESS:
+			if (!valid_data(h, op->arg[i], 0))
+				return 0;
+			break;
+		case HUSK_MODE_REGISTER:
+			if (!valid_register(h, op->arg[i]))
+				return 0;
+			break;
+		default:
+			return 0;
+		}
+	}
+	switch (op->kind) {
+	case HUSK_KIND_STORE:
+		return (op->modes & 3) == HUSK_MODE_ADDRESS && (op->modes >> 2 & 3) == HUSK_MODE_REGISTER &&
+		       (op->arg[2] == 4 || op->arg[2] == 8) && valid_data(h, op->arg[0], op->arg[2]);
+	case HUSK_KIND_TEST:
+		return (op->arg[1] == 1 || op->arg[1] == 2 || op->arg[1] == 4 || op->arg[1] == 8) &&
+		       ((op->modes & 3) != HUSK_MODE_ADDRESS || valid_data(h, op->arg[0], op->arg[1]));
+	case HUSK_KIND_GATE:
+		return (op->modes & 3) == HUSK_MODE_ADDRESS && op->arg[1] > 0 && valid_data(h, op->arg[0], op->arg[1]);
+	case HUSK_KIND_REPORT:
+		return (op->modes & 3) == HUSK_MODE_REGISTER;
+	}
+	return 1;
+}
+
+/* Everything that run() relies on, before the first op runs. */
+static int valid_plan(const unsigned char *plan, uint64_t mapped)
+{
+	const struct husk_header *h = (const struct husk_header *)plan;
+	const struct husk_op *ops;
+
+	if (mapped < sizeof *h || h->magic != HUSK_MAGIC || h->version != HUSK_VERSION || h->size > mapped)
+		return 0;
+	if (h->regs > HUSK_MAX_REGS || !h->inputs || h->inputs > h->regs || h->first_fd > 1 << 20)
+		return 0;
+	if (h->ops_at < sizeof *h || h->ops_at % 8 || h->ops_at > h->size || (h->size - h->ops_at) / sizeof *ops < h->ops)
+		return 0;
+	ops = (const struct husk_op *)(plan + h->ops_at);
+	for (uint32_t i = 0; i < h->ops; i++)
+		if (!valid_op(h, &ops[i], i))
+			return 0;
+	return 1;
+}
+
+static uint64_t load(const unsigned char *at, uint64_t size)
+{
+	switch (size) {
+	case 1:
+		return *at;
+	case 2:
+		return *(const uint16_t *)at;
+	case 4:
+		return *(const uint32_t *)at;
+	default:
+		return *(const uint64_t *)at;
+	}
+}
+
+static void tell(long socket, uint32_t kind, uint32_t op, long value)
+{
+	struct husk_message m = { .kind = kind, .op = op, .value = value };
+
+	kernel(NR_WRITE, socket, (long)&m, sizeof m, 0, 0, 0);
+}
+
+/* Reports the failure and stays until the other side has closed the socket: it may want to look at this process. */
+static void fail(long socket, uint32_t op, long error)
+{
+	char byte;
+
+	tell(socket, HUSK_MESSAGE_FAIL, op, error);
+	kernel(NR_READ, socket, (long)&byte, 1, 0, 0, 0);
+	kernel(NR_EXIT_GROUP, EXIT_FAILED, 0, 0, 0, 0, 0);
+}
+
+static int tolerated(const struct husk_op *op, long error)
+{
+	for (int i = 0; i < HUSK_MAX_TOLERATE; i++)
+		if (op->tolerate[i] == error)
+			return 1;
+	return 0;
+}
+
+static long call(const struct husk_op *op, const uint64_t *a)
+{
+	long result = kernel(op->nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], (long)a[5]);
+
+	/* A rename or mount anywhere on the machine during the look-up: openat2(2) asks to try again. Nothing else may loop. */
+	for (int i = 0; op->nr == NR_OPENAT2 && result == -AGAIN && i < OPENAT2_TRIES; i++)
+		result = kernel(op->nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], 0, 0);
+	return result;
+}
+
+static void execute(unsigned char *plan)
+{
+	const struct husk_header *h = (const struct husk_header *)plan;
+	const struct husk_op *ops = (const struct husk_op *)(plan + h->ops_at);
+	unsigned char *data = plan + sizeof *h;
+	int64_t reg[h->regs];
+	long socket = h->first_fd, result;
+
+	for (uint32_t i = 0; i < h->regs; i++)
+		reg[i] = i < h->inputs ? (int64_t)(h->first_fd + i) : -1;
+	for (uint32_t i = 0; i < h->ops; i++) {
+		const struct husk_op *op = &ops[i];
+		uint64_t a[6];
+
+		for (int j = 0; j < 6; j++) {
+			int mode = op->modes >> 2 * j & 3;
+
+			a[j] = mode == HUSK_MODE_REGISTER ? (uint64_t)reg[op->arg[j]] :
+			       mode == HUSK_MODE_ADDRESS  ? (uint64_t)(data + op->arg[j]) :
+							    op->arg[j];
+		}
+		switch (op->kind) {
+		case HUSK_KIND_CALL:
+			result = call(op, a);
+			if (op->result != HUSK_NO_REG)
+				reg[op->result] = result < 0 ? -1 : result;
+			if (result < 0 && result >= -4095) {
+				if (!tolerated(op, -result))
+					fail(socket, i, -result);
+				i += op->jump;
+			}
+			break;
+		case HUSK_KIND_STORE:
+			if (a[2] == 4)
+				*(uint32_t *)a[0] = (uint32_t)a[1];
+			else
+				*(uint64_t *)a[0] = a[1];
+			break;
+		case HUSK_KIND_TEST:
+			if ((op->modes & 3) == HUSK_MODE_ADDRESS)
+				a[0] = load((const unsigned char *)a[0], a[1]);
+			if ((a[0] & a[2]) == a[3])
+				i += op->jump;
+			break;
+		case HUSK_KIND_FAIL:
+			fail(socket, i, (long)a[0]);
+			break;
+		case HUSK_KIND_GATE:
+			tell(socket, HUSK_MESSAGE_GATE, i, 0);
+			if (kernel(NR_READ, socket, (long)a[0], (long)a[1], 0, 0, 0) <= 0)
+				kernel(NR_EXIT_GROUP, EXIT_FAILED, 0, 0, 0, 0, 0); /* the parent is gone: so are we */
+			break;
+		case HUSK_KIND_REPORT:
+			socket = (long)a[0];
+			break;
+		case HUSK_KIND_CLONE:
+			result = kernel(op->nr, (long)a[0], 0, 0, 0, 0, 0);
+			if (result < 0)
+				fail(socket, i, -result);
+			if (result > 0) {
+				tell(socket, HUSK_MESSAGE_PID, i, result);
+				kernel(NR_EXIT_GROUP, 0, 0, 0, 0, 0, 0);
+			}
+			break;
+		}
+	}
+}
+
+#ifndef FUZZING
+/* Ignored signals and the signal mask survive execve: whoever started the runtime must not decide them for a container. */
+static void reset_signals(void)
+{
+	static const uint64_t none[4];
+
+	for (int i = 1; i <= SIGNALS; i++)
+		kernel(NR_RT_SIGACTION, i, (long)none, 0, 8, 0, 0);
+	kernel(NR_RT_SIGPROCMASK, 2, (long)none, 0, 8, 0, 0);
+}
+
+__attribute__((used)) void run(void)
+{
+	unsigned char *plan = (unsigned char *)HUSK_BASE;
+
+	if (!valid_plan(plan, *(const uint64_t *)mapped_size))
+		kernel(NR_EXIT_GROUP, EXIT_BAD_PLAN, 0, 0, 0, 0, 0);
+	reset_signals();
+	execute(plan);
+	kernel(NR_EXIT_GROUP, EXIT_BAD_PLAN, 0, 0, 0, 0, 0); /* a plan ends with execve */
+}
+#endif

@@ -1,0 +1,352 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The checks of single system calls that the rules table can't express, and the order of the whole.
+
+// class says what the result of a call is.
+func (v *verifier) class(op *Op, r *rule) Class {
+	dir := Unset
+	if op.Args[0].Mode == Register {
+		dir = v.state[op.Args[0].Value] &^ attached
+	}
+	switch op.Nr {
+	case unix.SYS_OPENAT2:
+		how := v.plan.words(op.Args[2], 3)
+		return openClass(op, dir, how[0])
+	case unix.SYS_OPEN_TREE:
+		if dir == HostDir {
+			return Root
+		}
+	case unix.SYS_FSMOUNT:
+		if v.fstype(op.Args[0].Value) == "proc" {
+			return Proc
+		}
+	}
+	return r.result
+}
+
+func openClass(op *Op, dir Class, flags uint64) Class {
+	switch {
+	case op.Args[0] == cwd && flags&unix.O_DIRECTORY != 0:
+		return HostDir
+	case op.Args[0] == cwd:
+		return HostNode
+	case flags&unix.O_CREAT != 0:
+		return Created
+	case flags&unix.O_PATH != 0:
+		return Inside
+	case dir == Proc:
+		return ProcFile
+	default:
+		return PtyMaster
+	}
+}
+
+// fstype finds the name that the file system context in a register was opened with.
+func (v *verifier) fstype(reg uint64) string {
+	for i := v.at - 1; i >= 0; i-- {
+		if op := &v.plan.Ops[i]; op.Kind == Call && op.Nr == unix.SYS_FSOPEN && uint64(op.Result) == reg {
+			s, _ := v.plan.text(op.Args[0])
+			return s
+		}
+	}
+	return ""
+}
+
+// checkOpen: where a name may be looked up, and with what.
+func checkOpen(v *verifier, op *Op) error {
+	how := v.plan.words(op.Args[2], 3)
+	flags, resolve := how[0], how[2]
+	name, _ := v.plan.text(op.Args[1])
+	if flags&unix.O_CLOEXEC == 0 || !known(flags, openNames) || !known(resolve, resolveNames) || op.Args[3] != Imm(24) {
+		return errors.New("without O_CLOEXEC, or with a flag that is not permitted")
+	}
+	if op.Args[0] == cwd {
+		return v.hostOpen(op, name, flags)
+	}
+	dir := v.state[op.Args[0].Value] &^ attached
+	if resolve&unix.RESOLVE_NO_MAGICLINKS == 0 || resolve&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) == 0 {
+		return errors.New("a container's name needs RESOLVE_NO_MAGICLINKS and IN_ROOT or BENEATH")
+	}
+	if dir == Proc && resolve&Beneath != Beneath {
+		return errors.New("a name in procfs needs RESOLVE_BENEATH and NO_XDEV")
+	}
+	access := flags & (unix.O_WRONLY | unix.O_RDWR)
+	switch {
+	case flags&unix.O_PATH != 0:
+		if flags&(unix.O_CREAT|unix.O_EXCL)|access != 0 {
+			return errors.New("O_PATH with a flag that opens or creates")
+		}
+	case flags&unix.O_CREAT != 0:
+		if flags&(unix.O_EXCL|unix.O_NOFOLLOW) != unix.O_EXCL|unix.O_NOFOLLOW || resolve != Literal || strings.Contains(name, "/") {
+			return errors.New("what is created is one name, with O_EXCL|O_NOFOLLOW (CVE-2024-45310)")
+		}
+	case dir == Proc:
+		if flags&unix.O_WRONLY == 0 {
+			return errors.New("procfs is only written to")
+		}
+	case dir != Mount || name != "ptmx" || resolve != Literal:
+		return errors.New("nothing in a container is opened for real but ptmx of a new devpts")
+	}
+	return nil
+}
+
+// hostOpen: a host object is only named before any container name is, and a node is proven at once.
+func (v *verifier) hostOpen(op *Op, name string, flags uint64) error {
+	if v.moved {
+		return errors.New("a name of the host after the first mount was attached (CVE-2021-30465)")
+	}
+	if flags&unix.O_PATH == 0 || !strings.HasPrefix(name, "/") {
+		return errors.New("a name of the host without O_PATH, or a relative one")
+	}
+	if flags&unix.O_DIRECTORY != 0 {
+		return nil
+	}
+	if ops := v.plan.Ops[v.at+1:]; len(ops) < 3 || ops[0].Nr != unix.SYS_STATX || ops[0].Args[0] != Val(op.Result) || ops[1].Kind != Test || ops[2].Kind != Fail {
+		return errors.New("a device node of the host that statx does not prove to be one (CVE-2025-31133)")
+	}
+	return nil
+}
+
+func checkOpenTree(v *verifier, op *Op) error {
+	name, _ := v.plan.text(op.Args[1])
+	flags := op.Args[2].Value
+	if flags&(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC) != unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC {
+		return errors.New("without OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")
+	}
+	if op.Args[0] == cwd {
+		if v.moved {
+			return errors.New("a source of the host after the first mount was attached (CVE-2021-30465)")
+		}
+		if !strings.HasPrefix(name, "/") || flags&unix.AT_EMPTY_PATH != 0 {
+			return errors.New("a source of the host that is not an absolute path")
+		}
+		return nil
+	}
+	if name != "" || flags&unix.AT_EMPTY_PATH == 0 {
+		return errors.New("a name that is resolved again instead of the descriptor")
+	}
+	return v.beforePivot()
+}
+
+// checkSetAttr: everything before the mount is attached; afterwards it can become read-only, and the root may get its
+// propagation when it is the root (pivot_root refuses a shared one).
+func checkSetAttr(v *verifier, op *Op) error {
+	name, _ := v.plan.text(op.Args[1])
+	a := v.plan.words(op.Args[3], 4)
+	if !known(a[0], attrNames) || !known(a[1], attrNames) || !known(a[2], propagationNames) || a[3] != 0 || op.Args[4] != Imm(32) {
+		return errors.New("an attribute that is not permitted")
+	}
+	if op.Args[0] == cwd {
+		if name != "/" || v.moved || a[0]|a[1] != 0 || a[2] != unix.MS_SLAVE || op.Args[2] != Imm(unix.AT_RECURSIVE) {
+			return errors.New("by name only the whole tree can be made a slave, before anything is mounted")
+		}
+		return nil
+	}
+	if name != "" || op.Args[2].Value&unix.AT_EMPTY_PATH == 0 {
+		return errors.New("a name that is resolved again instead of the descriptor")
+	}
+	c := v.state[op.Args[0].Value]
+	if c&attached != 0 && (a[0]&^unix.MOUNT_ATTR_RDONLY != 0 || a[1] != 0 || a[2] != 0 && !(c == Root|attached && v.pivot)) {
+		return errors.New("attributes of a mount that is attached already; it can only become read-only")
+	}
+	return nil
+}
+
+func checkMove(v *verifier, op *Op) error {
+	if op.Args[4].Value != unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH {
+		return errors.New("a name instead of a descriptor")
+	}
+	from, to := &v.state[op.Args[0].Value], v.state[op.Args[1+1].Value]
+	if *from&attached != 0 {
+		return errors.New("a mount that is attached already")
+	}
+	if to&attached == 0 && mounts.has(to) {
+		return errors.New("a place on a mount that is not attached itself")
+	}
+	*from |= attached
+	v.moved = true
+	return v.beforePivot()
+}
+
+func (v *verifier) beforePivot() error {
+	if v.pivot {
+		return errors.New("after the root was changed")
+	}
+	return nil
+}
+
+func checkBeforePivot(v *verifier, _ *Op) error { return v.beforePivot() }
+
+func checkAfterPivot(v *verifier, _ *Op) error {
+	if !v.pivot && !v.forked {
+		return errors.New("a name before the root is the container's")
+	}
+	return nil
+}
+
+func checkPivot(v *verifier, op *Op) error {
+	for _, a := range op.Args {
+		if s, ok := v.plan.text(a); ok && s != "." {
+			return errors.New("by name instead of the working directory")
+		}
+	}
+	if prev := v.previous(); prev == nil || prev.Nr != unix.SYS_FCHDIR || v.state[prev.Args[0].Value]&^attached != Root {
+		return errors.New("the working directory is not the root mount")
+	}
+	err := v.beforePivot()
+	v.pivot = true
+	return err
+}
+
+// previous is the call before the current op.
+func (v *verifier) previous() *Op {
+	if v.at == 0 || v.plan.Ops[v.at-1].Kind != Call {
+		return nil
+	}
+	return &v.plan.Ops[v.at-1]
+}
+
+func checkUmount(v *verifier, op *Op) error {
+	name, _ := v.plan.text(op.Args[0])
+	if op.Args[1].Value != unix.MNT_DETACH {
+		return errors.New("without MNT_DETACH")
+	}
+	if v.pivot {
+		return v.wants(name == "." && v.previous() != nil && v.previous().Nr == unix.SYS_PIVOT_ROOT, "the old root right after pivot_root")
+	}
+	return v.wants(!v.moved && strings.HasPrefix(name, "/") && path.Clean(name) == name, "a mount of the host before anything is attached")
+}
+
+func checkChown(v *verifier, op *Op) error {
+	if op.Args[4] != Imm(unix.AT_EMPTY_PATH) {
+		return errors.New("by name instead of the descriptor")
+	}
+	if v.state[op.Args[0].Value] != Inside {
+		return nil
+	}
+	// An inode behind O_PATH must be one that mknodat has just made (a hard link could lead to a file of the host).
+	if v.at < 2 {
+		return errors.New("an inode that this plan has not made")
+	}
+	open, made := &v.plan.Ops[v.at-1], &v.plan.Ops[v.at-2]
+	name, _ := v.plan.text(made.Args[1])
+	opened, _ := v.plan.text(open.Args[1])
+	if made.Nr != unix.SYS_MKNODAT || made.Tolerate != [MaxTolerate]uint8{} || open.Nr != unix.SYS_OPENAT2 || uint64(open.Result) != op.Args[0].Value ||
+		made.Args[0] != open.Args[0] || name != opened {
+		return errors.New("an inode that this plan has not made")
+	}
+	return nil
+}
+
+func checkStdio(_ *verifier, op *Op) error {
+	at := 0
+	if op.Nr == unix.SYS_DUP3 {
+		at = 1
+	}
+	if op.Args[at].Value > 2 {
+		return fmt.Errorf("descriptor %d is not one of the three standard ones", op.Args[at].Value)
+	}
+	return nil
+}
+
+func checkCloseRange(v *verifier, op *Op) error {
+	if op.Args[2].Value == unix.CLOSE_RANGE_CLOEXEC {
+		return v.wants(op.Args[0] == Imm(v.plan.FirstFD) && v.at == 0, "all inherited descriptors, in the first op")
+	}
+	kept := int(op.Args[0].Value) - v.plan.FirstFD
+	if kept < 1 || kept > len(v.plan.Inputs) {
+		return errors.New("the socket to the parent would be closed, or too little")
+	}
+	for i := range v.state {
+		if i >= kept {
+			v.state[i] = Unset
+		}
+	}
+	return nil
+}
+
+func checkPrctl(v *verifier, op *Op) error {
+	option := op.Args[0].Value
+	if op.Tolerate != [MaxTolerate]uint8{} && !(option == unix.PR_CAP_AMBIENT && op.Args[1].Value == unix.PR_CAP_AMBIENT_RAISE) {
+		return errors.New("only an ambient capability may be refused")
+	}
+	if option == unix.PR_SET_DUMPABLE && op.Args[1].Value != 0 {
+		return errors.New("a process that the container could trace")
+	}
+	return nil
+}
+
+func checkIoctl(v *verifier, op *Op) error {
+	c := v.state[op.Args[0].Value]
+	switch op.Args[1].Value {
+	case unix.TIOCGPTPEER:
+		return v.wants(c == PtyMaster && op.Args[2].Value&unix.O_CLOEXEC != 0 && op.Result != NoReg, "a pty's master and O_CLOEXEC")
+	case unix.TIOCSCTTY, unix.TIOCSWINSZ, unix.TIOCSPTLCK:
+		return nil
+	}
+	return errors.New("a request that is not permitted")
+}
+
+// order checks what holds for the plan as a whole.
+func (v *verifier) order() error {
+	ops := v.plan.Ops
+	end := len(ops) - 1
+	if v.states[end+1] != nil || ops[end].Kind != Call || ops[end].Nr != unix.SYS_EXECVE || ops[end].Tolerate != [MaxTolerate]uint8{} {
+		return errors.New("the last op is not an execve that must succeed")
+	}
+	if ops[0].Nr != unix.SYS_CLOSE_RANGE || ops[0].Args[2] != Imm(unix.CLOSE_RANGE_CLOEXEC) {
+		return errors.New("the first op does not mark the inherited descriptors close-on-exec")
+	}
+	for i := v.first[unix.SYS_EXECVE]; i < end; i++ {
+		if ops[i].Nr != unix.SYS_EXECVE || ops[i].Args[1] != ops[end].Args[1] || ops[i].Args[2] != ops[end].Args[2] {
+			return errors.New("an op between two ways to the same program, or another program")
+		}
+	}
+	if err := v.credentials(); err != nil {
+		return err
+	}
+	if at, ok := v.first[unix.SYS_SECCOMP]; ok {
+		for _, op := range ops[at+1 : v.first[unix.SYS_EXECVE]] {
+			if op.Kind != Call || op.Nr != unix.SYS_CAPSET {
+				return errors.New("after the filter something else than capset and execve")
+			}
+		}
+	}
+	// The last change of directory is proven.
+	if at, ok := v.last[unix.SYS_FCHDIR]; ok && v.last[unix.SYS_GETCWD] < at {
+		return errors.New("a change of directory that getcwd does not prove (CVE-2024-21626)")
+	}
+	return nil
+}
+
+// credentials: each once and in the order in which none undoes another.
+func (v *verifier) credentials() error {
+	chain := []uint16{unix.SYS_SETRESGID, unix.SYS_SETGROUPS, unix.SYS_SETRESUID, unix.SYS_CAPSET}
+	for i, nr := range chain {
+		at, ok := v.first[nr]
+		if !ok {
+			return fmt.Errorf("%s is missing", ruleOf(nr).name)
+		}
+		if nr != unix.SYS_CAPSET && at != v.last[nr] {
+			return fmt.Errorf("%s twice", ruleOf(nr).name)
+		}
+		if i > 0 && at < v.first[chain[i-1]] {
+			return fmt.Errorf("%s before %s", ruleOf(nr).name, ruleOf(chain[i-1]).name)
+		}
+	}
+	for _, nr := range []uint16{unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_MKNODAT} {
+		if at, ok := v.last[nr]; ok && at > v.first[unix.SYS_SETRESUID] {
+			return fmt.Errorf("%s after the user was changed", ruleOf(nr).name)
+		}
+	}
+	return nil
+}
