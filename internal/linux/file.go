@@ -181,9 +181,11 @@ func WriteFull(fd int, data []byte) error {
 }
 
 // Names returns the entries of the directory open at fd, without "." and "..",
-// in the order of the file system. It reads on from the descriptor's offset,
-// so a descriptor serves once; it keeps nothing but names in memory.
+// in the order of the file system.
 func Names(fd int) ([]string, error) {
+	if _, err := unix.Seek(fd, 0, io.SeekStart); err != nil {
+		return nil, os.NewSyscallError("lseek", err)
+	}
 	buf := make([]byte, 32<<10)
 	var names []string
 	for {

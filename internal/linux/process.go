@@ -13,12 +13,14 @@ import (
 
 // Process is what /proc/PID/stat says about a process (proc_pid_stat(5)).
 type Process struct {
-	State     byte   // 'R', 'S', 'D', 'Z' (zombie), 'X' (dead), ...
+	State     byte   // of the first thread: 'R', 'S', 'D', 'Z' (zombie), 'X' (dead), ...
+	Threads   int    // that have not ended; a zombie counts as one until it is reaped
 	StartTime uint64 // clock ticks between boot and its start
 }
 
-// Dead reports whether the process has ended and only waits to be reaped.
-func (p Process) Dead() bool { return p.State == 'Z' || p.State == 'X' || p.State == 'x' }
+// Dead reports whether the process has ended and at most waits to be reaped. A
+// program whose first thread has ended while others go on is not dead.
+func (p Process) Dead() bool { return (p.State == 'Z' || p.State == 'X') && p.Threads <= 1 }
 
 // Stat reads /proc/PID/stat. The error is ENOENT (or ESRCH) when there is no
 // such process.
@@ -39,27 +41,38 @@ func Stat(pid int) (Process, error) {
 	return p, nil
 }
 
-// parseStat reads fields 3 and 22. The command name in field 2 may hold spaces
-// and parentheses, so fields are counted from the last ')'.
-func parseStat(line []byte) (Process, bool) {
+// Fields of /proc/PID/stat, counted from 1 as in proc_pid_stat(5).
+const (
+	fieldState     = 3
+	fieldThreads   = 20
+	fieldStartTime = 22
+)
+
+// parseStat reads a stat line. The command name in field 2 may hold spaces and
+// parentheses, so fields are counted from the last ')'.
+func parseStat(line []byte) (p Process, ok bool) {
 	i := bytes.LastIndexByte(line, ')')
-	if i < 0 || i+2 >= len(line) {
-		return Process{}, false
+	if i < 0 {
+		return p, false
 	}
-	rest := line[i+2:]
-	state := rest[0]
-	for range 22 - 3 {
-		sp := bytes.IndexByte(rest, ' ')
-		if sp < 0 {
-			return Process{}, false
+	n := fieldState
+	for field := range bytes.FieldsSeq(line[i+1:]) {
+		var err error
+		switch n {
+		case fieldState:
+			p.State = field[0]
+		case fieldThreads:
+			p.Threads, err = strconv.Atoi(string(field))
+		case fieldStartTime:
+			p.StartTime, err = strconv.ParseUint(string(field), 10, 64)
+			return p, err == nil
 		}
-		rest = rest[sp+1:]
+		if err != nil {
+			return p, false
+		}
+		n++
 	}
-	if sp := bytes.IndexByte(rest, ' '); sp >= 0 {
-		rest = rest[:sp]
-	}
-	start, err := strconv.ParseUint(string(bytes.TrimSpace(rest)), 10, 64)
-	return Process{State: state, StartTime: start}, err == nil
+	return p, false
 }
 
 // readSmall returns what one read of the pseudo file at the absolute path name
