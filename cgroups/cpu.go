@@ -1,0 +1,138 @@
+package cgroups
+
+import (
+	"math"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+const (
+	minShares, defaultShares, maxShares = 2, 1024, 262144
+	maxWeight                           = 10000
+	defaultPeriod                       = 100000 // µs
+)
+
+// cpuV1 keeps the order that the kernel's checks demand: a new period, burst or real-time period may only be valid together
+// with the new quota or runtime, and shares can't be set while the cgroup is idle.
+func (c *convert) cpuV1(cpu *specs.LinuxCPU) {
+	if cpu == nil {
+		return
+	}
+	c.idleAround(cpu, func() {
+		if !isSet(cpu.Shares) {
+			return
+		}
+		// The kernel would clamp without a word.
+		switch n := *cpu.Shares; {
+		case n > maxShares:
+			c.fail("/cpu/shares", "the maximum allowed cpu-shares is %d", maxShares)
+		case n < minShares:
+			c.fail("/cpu/shares", "the minimum allowed cpu-shares is %d", minShares)
+		default:
+			c.add("cpu", "cpu.shares", utoa(n), "/cpu/shares").noop = n == defaultShares
+		}
+	})
+	quota := isSet(cpu.Quota)
+	if isSet(cpu.Period) {
+		s := c.add("cpu", "cpu.cfs_period_us", utoa(*cpu.Period), "/cpu/period")
+		s.retry, s.noop = quota, *cpu.Period == defaultPeriod
+	}
+	if cpu.Burst != nil {
+		s := c.add("cpu", "cpu.cfs_burst_us", utoa(*cpu.Burst), "/cpu/burst")
+		s.retry, s.noop = quota, *cpu.Burst == 0
+	}
+	if quota {
+		// The kernel takes -1 for no limit and refuses the other negative numbers.
+		c.add("cpu", "cpu.cfs_quota_us", itoa(max(*cpu.Quota, -1)), "/cpu/quota").noop = *cpu.Quota < 0
+	}
+	if isSet(cpu.RealtimePeriod) {
+		c.add("cpu", "cpu.rt_period_us", utoa(*cpu.RealtimePeriod), "/cpu/realtimePeriod").retry = isSet(cpu.RealtimeRuntime)
+	}
+	if isSet(cpu.RealtimeRuntime) {
+		c.add("cpu", "cpu.rt_runtime_us", itoa(*cpu.RealtimeRuntime), "/cpu/realtimeRuntime")
+	}
+}
+
+func (c *convert) cpuV2(cpu *specs.LinuxCPU) {
+	if cpu == nil {
+		return
+	}
+	c.idleAround(cpu, func() {
+		if isSet(cpu.Shares) {
+			c.add("cpu", "cpu.weight", utoa(weightFromShares(*cpu.Shares)), "/cpu/shares").noop = *cpu.Shares == defaultShares
+		}
+	})
+	quota := isSet(cpu.Quota)
+	if cpu.Burst != nil {
+		s := c.add("cpu", "cpu.max.burst", utoa(*cpu.Burst), "/cpu/burst")
+		s.retry, s.noop = quota, *cpu.Burst == 0
+	}
+	switch {
+	case quota && isSet(cpu.Period):
+		c.add("cpu", "cpu.max", quotaOrMax(*cpu.Quota)+" "+utoa(*cpu.Period), "/cpu/quota").noop = *cpu.Quota < 0
+	case quota: // one number alone leaves the period as it is
+		c.add("cpu", "cpu.max", quotaOrMax(*cpu.Quota), "/cpu/quota").noop = *cpu.Quota < 0
+	case isSet(cpu.Period): // the file takes no period alone
+		c.add("cpu", "cpu.max", "max "+utoa(*cpu.Period), "/cpu/period").noop = true
+	}
+	if isSet(cpu.RealtimePeriod) {
+		c.v1only("/cpu/realtimePeriod")
+	}
+	if isSet(cpu.RealtimeRuntime) {
+		c.v1only("/cpu/realtimeRuntime")
+	}
+}
+
+func quotaOrMax(n int64) string { return limitOrMax(n) }
+
+// idleAround puts cpu.idle (Linux 5.15) on the right side of the shares: the kernel refuses shares for an idle cgroup.
+func (c *convert) idleAround(cpu *specs.LinuxCPU, shares func()) {
+	idle := func() {
+		c.add("cpu", "cpu.idle", itoa(*cpu.Idle), "/cpu/idle").noop = *cpu.Idle == 0
+	}
+	if cpu.Idle != nil && *cpu.Idle == 0 {
+		idle()
+	}
+	shares()
+	if isSet(cpu.Idle) {
+		idle()
+	}
+}
+
+// weightFromShares maps v1 shares [2, 262144] to a v2 weight [1, 10000] by the quadratic exponent that runc 1.3.2 and crun
+// 1.23 introduced: it fits the minimum, the maximum and the default (1024 to 100).
+func weightFromShares(shares uint64) uint64 {
+	if shares <= minShares {
+		return 1
+	}
+	if shares >= maxShares {
+		return maxWeight
+	}
+	l := math.Log2(float64(shares))
+	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612.0-7.0/34.0)))
+}
+
+func (c *convert) cpuset(cpu *specs.LinuxCPU) {
+	if cpu == nil {
+		return
+	}
+	if cpu.Cpus != "" {
+		c.add("cpuset", "cpuset.cpus", cpu.Cpus, "/cpu/cpus")
+	}
+	if cpu.Mems != "" {
+		c.add("cpuset", "cpuset.mems", cpu.Mems, "/cpu/mems")
+	}
+}
+
+// pids writes -1 (and every negative number) as no limit. 0 has been a legal limit since runtime-spec 1.3; 1 stands for it as in
+// runc, whose systemd driver can't express 0: the first process enters either way and none can follow.
+func (c *convert) pids(p *specs.LinuxPids) {
+	if p == nil || p.Limit == nil {
+		return
+	}
+	n := *p.Limit
+	if n == 0 {
+		n = 1
+	}
+	c.add("pids", "pids.max", limitOrMax(n), "/pids/limit").noop = n < 0
+}

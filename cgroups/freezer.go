@@ -1,0 +1,103 @@
+package cgroups
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// freezeTimeout bounds the wait for processes to stop; one in an uninterruptible sleep (dead NFS) may never do.
+const freezeTimeout = 10 * time.Second
+
+// freezeUnified stops or resumes the tree and waits for the frozen event.
+func (d *dir) freezeUnified(freeze bool) error {
+	want, value := uint64(0), "0"
+	if freeze {
+		want, value = 1, "1"
+	}
+	if err := d.write("cgroup.freeze", value); err != nil {
+		return err
+	}
+	if !freeze {
+		return nil // a thawed cgroup below a frozen one stays stopped, so there may be no event to wait for
+	}
+	if err := d.waitEvent("frozen", want, time.Now().Add(freezeTimeout)); err != nil {
+		_ = d.write("cgroup.freeze", "0") // half-frozen is worse than running
+		return err
+	}
+	return nil
+}
+
+func (d *dir) frozenUnified() (bool, error) {
+	s, err := d.read("cgroup.freeze")
+	return strings.TrimSpace(s) == "1", err
+}
+
+// freezeV1 writes FROZEN until the kernel confirms it. The v1 freezer has no event, and it can stay in FREEZING while
+// processes fork; writing FROZEN again makes it look again, so this polls with a growing pause.
+func (d *dir) freezeV1(freeze bool) error {
+	if !freeze {
+		return d.write("freezer.state", "THAWED")
+	}
+	deadline := time.Now().Add(freezeTimeout)
+	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		if err := d.write("freezer.state", "FROZEN"); err != nil {
+			return err
+		}
+		state, err := d.read("freezer.state")
+		if err != nil {
+			return err
+		}
+		if state == "FROZEN\n" {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			_ = d.write("freezer.state", "THAWED") // half-frozen is worse than running
+			return &os.PathError{Op: "freeze cgroup", Path: d.path, Err: unix.ETIMEDOUT}
+		}
+		time.Sleep(pause)
+	}
+}
+
+// frozenV1 asks for the cgroup's own wish, so a frozen cgroup above does not count.
+func (d *dir) frozenV1() (bool, error) {
+	s, err := d.read("freezer.self_freezing")
+	return strings.TrimSpace(s) == "1", err
+}
+
+// killFrozenV1 is Kill without cgroup.kill: freeze so that nobody forks, kill, thaw so that they die. Without a freezer, or
+// when it does not get there, killEach has to chase them.
+func killFrozenV1(list, freezer *dir) error {
+	if freezer != nil {
+		_ = freezer.freezeV1(true)
+	}
+	err := list.killEach()
+	if freezer != nil {
+		if terr := freezer.thawTree(); err == nil && !isGone(terr) {
+			err = terr
+		}
+	}
+	return err
+}
+
+// thawTree thaws the cgroup and those below, which a process inside may have frozen itself. Without it SIGKILL stays pending.
+func (d *dir) thawTree() error {
+	if err := d.write("freezer.state", "THAWED"); err != nil {
+		return err
+	}
+	subs, err := d.children()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range subs {
+		if err := subs[i].thawTree(); err != nil && !isGone(err) {
+			errs = append(errs, err)
+		}
+		subs[i].close()
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,114 @@
+package cgroups
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// subPath checks a path of `exec --cgroup`: it stays below the container's cgroup.
+func subPath(sub string) (string, error) {
+	if strings.ContainsAny(sub, "\x00\n") || slices.Contains(strings.Split(sub, "/"), "..") {
+		return "", fmt.Errorf("enter sub-cgroup %q: bad sub cgroup path", sub)
+	}
+	return strings.TrimPrefix(path.Clean("/"+sub), "/"), nil
+}
+
+func (m *v2) PlaceSub(paths []string) (*Placement, error) {
+	if len(paths) == 0 {
+		return m.Place()
+	}
+	if len(paths) > 1 || strings.Contains(paths[0], ":") {
+		return nil, fmt.Errorf("enter sub-cgroup %q: cgroup v2 has one path for all controllers", strings.Join(paths, " "))
+	}
+	sub, err := subPath(paths[0])
+	if err != nil {
+		return nil, err
+	}
+	below := v2{dir: newDir(path.Join(m.path, sub))}
+	return below.Place()
+}
+
+func (m *v1) PlaceSub(paths []string) (*Placement, error) {
+	subs := make(map[string]string)
+	for _, p := range paths {
+		names, sub, ok := strings.Cut(p, ":")
+		if !ok {
+			names, sub = "", p
+		}
+		sub, err := subPath(sub)
+		if err != nil {
+			return nil, err
+		}
+		for name := range strings.SplitSeq(names, ",") {
+			if name != "" && m.of(name) == nil {
+				return nil, fmt.Errorf("enter sub-cgroup %q: no hierarchy carries %q", p, name)
+			}
+			subs[name] = sub
+		}
+	}
+	return m.place(func(g *group) string {
+		for name := range strings.SplitSeq(g.name, ",") {
+			if sub, ok := subs[name]; ok {
+				return path.Join(g.path, sub)
+			}
+		}
+		// Without a controller list the path holds for every v1 hierarchy; the twin has no sub-cgroups unless someone made them.
+		if sub, ok := subs[""]; ok && !g.unified() {
+			return path.Join(g.path, sub)
+		}
+		return g.path
+	})
+}
+
+func (m *v2) PlaceBeside(pid int) (*Placement, error) {
+	if m.absent {
+		return &Placement{}, nil
+	}
+	where, err := cgroupsOf(pid)
+	if err != nil {
+		return nil, err
+	}
+	p, err := within(m.path, where.find(""))
+	if err != nil {
+		return nil, err
+	}
+	beside := v2{dir: newDir(p)}
+	return beside.Place()
+}
+
+func (m *v1) PlaceBeside(pid int) (*Placement, error) {
+	where, err := cgroupsOf(pid)
+	if err != nil {
+		return nil, err
+	}
+	var bad error
+	p, err := m.place(func(g *group) string {
+		p, err := within(g.path, where.find(g.name))
+		if err != nil {
+			bad = err
+		}
+		return p
+	})
+	if bad != nil && err == nil {
+		p.Close()
+		err = bad
+	}
+	return p, err
+}
+
+func cgroupsOf(pid int) (memberships, error) {
+	return readCgroups("/proc/" + itoa(int64(pid)) + "/cgroup")
+}
+
+// within finds the directory of a process that should be in the cgroup at dir or below. The process's path has the same
+// tail: it starts at the root of the hierarchy (or of our cgroup namespace), dir at the mount point.
+func within(dir, own string) (string, error) {
+	for at := own; at != "/" && at != "." && at != ""; at = path.Dir(at) {
+		if strings.HasSuffix(dir, at) {
+			return dir + strings.TrimPrefix(own, at), nil
+		}
+	}
+	return "", fmt.Errorf("enter the cgroup of the container's process: it is in %q, not below %s", own, dir)
+}

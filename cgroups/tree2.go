@@ -1,0 +1,107 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// enable makes sure that the cgroup has every controller that the top of the mount has, as engines and their monitors expect.
+// Usually the parent passes them all on already, which one look at each end of the path tells.
+//
+// What an earlier cgroup of the path passes on more than before stays so when Create fails later: to take a controller away
+// again would take the limits from a sibling that was made in the meantime.
+func (m *v2) enable() error {
+	top := newDir(m.mount)
+	defer top.close()
+	all, err := top.read("cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	have, err := m.read("cgroup.controllers")
+	if err != nil || have == all {
+		return err
+	}
+	if err := m.passOn(top, strings.Fields(all)); err != nil {
+		return err
+	}
+	kind, err := m.read("cgroup.type")
+	if err != nil {
+		return err
+	}
+	switch kind = strings.TrimSpace(kind); kind {
+	case "threaded", "domain invalid":
+		return fmt.Errorf("enter cgroup %s: it is %q because a cgroup above is threaded, so no process can be started in it (choose another cgroupsPath)", m.path, kind)
+	}
+	return nil
+}
+
+// passOn walks from the top to the parent and adds what is missing to each cgroup.subtree_control. A refusal is no error by
+// itself (a delegated subtree has fewer controllers); it is kept for the message in case a limit needs the controller.
+func (m *v2) passOn(top dir, all []string) error {
+	p := top.path
+	for name := range strings.SplitSeq(m.inner, "/") {
+		d := newDir(p)
+		have, err := d.read("cgroup.subtree_control")
+		if err == nil {
+			m.passOnFrom(&d, all, strings.Fields(have))
+		}
+		d.close()
+		if err != nil {
+			return err
+		}
+		p = path.Join(p, name)
+	}
+	return nil
+}
+
+func (m *v2) passOnFrom(d *dir, all, have []string) {
+	var missing []string
+	for _, c := range all {
+		if !slices.Contains(have, c) {
+			missing = append(missing, "+"+c)
+		}
+	}
+	if len(missing) == 0 || d.write("cgroup.subtree_control", strings.Join(missing, " ")) == nil {
+		return
+	}
+	for _, c := range missing { // the kernel takes all or nothing; get at least those that it grants
+		err := d.write("cgroup.subtree_control", c)
+		if errors.Is(err, unix.EBUSY) {
+			err = fmt.Errorf("%s has processes of its own, so it can't pass on controllers: %w", d.path, unix.EBUSY)
+		}
+		if err != nil && m.enableErr == nil {
+			m.enableErr = err
+		}
+	}
+}
+
+// delegate gives the cgroup to the container's root: the directory and the files that the kernel names as safe to hand over
+// (cgroup-v2.rst, "Model of Delegation"). Limits stay out of its reach.
+func (m *v2) delegate(o *Owner) error {
+	if err := m.open(); err != nil {
+		return err
+	}
+	if err := unix.Fchownat(m.fd, "", o.UID, o.GID, unix.AT_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "chown cgroup", Path: m.path, Err: err}
+	}
+	names, err := readWhole("/sys/kernel/cgroup/delegate")
+	if errors.Is(err, unix.ENOENT) { // before Linux 4.15
+		names, err = []byte("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"), nil
+	}
+	if err != nil {
+		return err
+	}
+	for name := range strings.FieldsSeq(string(names)) {
+		err := unix.Fchownat(m.fd, name, o.UID, o.GID, unix.AT_SYMLINK_NOFOLLOW)
+		if err != nil && !errors.Is(err, unix.ENOENT) { // the list also names files of controllers that are not enabled here
+			return &os.PathError{Op: "chown", Path: m.path + "/" + name, Err: err}
+		}
+	}
+	return nil
+}

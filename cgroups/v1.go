@@ -1,0 +1,392 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// v1 manages the directories of one cgroup in all v1 hierarchies and, on a hybrid host, its twin in the cgroup2 tree.
+type v1 struct {
+	groups []group // the twin, if there is one, comes first: clone-into-cgroup, kill and the populated event work on it
+	inode  uint64  // of groups[0]
+}
+
+// group is the cgroup's directory in one hierarchy.
+type group struct {
+	dir
+	name         string // "cpu,cpuacct", "name=systemd", "" for the twin
+	mount, inner string // of a new cgroup
+	made         made
+}
+
+func (g *group) unified() bool { return g.name == "" }
+
+// has tells whether the hierarchy carries the controller.
+func (g *group) has(controller string) bool {
+	for name := range strings.SplitSeq(g.name, ",") {
+		if name == controller {
+			return true
+		}
+	}
+	return false
+}
+
+func newV1(lay Layout, inner string, relative bool) (*v1, error) {
+	m := &v1{}
+	for _, h := range lay.Hierarchies {
+		in := inner
+		if relative {
+			below, err := belowMount(h)
+			if err != nil {
+				return nil, err
+			}
+			in = strings.TrimPrefix(path.Join(below, inner), "/")
+		}
+		m.add(group{name: h.Name, mount: h.Mountpoint, inner: in, dir: newDir(h.Mountpoint + "/" + in)})
+	}
+	return m, nil
+}
+
+func loadV1(s State) *v1 {
+	m := &v1{inode: s.Inode}
+	for name, p := range s.Paths {
+		m.add(group{name: name, dir: newDir(p)})
+	}
+	m.sort()
+	return m
+}
+
+func (m *v1) add(g group) {
+	if g.unified() {
+		m.groups = slices.Insert(m.groups, 0, g)
+		return
+	}
+	m.groups = append(m.groups, g)
+}
+
+// sort brings groups from a map into a fixed order, and hierarchies that were recorded once a controller back into one.
+func (m *v1) sort() {
+	slices.SortFunc(m.groups, func(a, b group) int { return strings.Compare(a.name, b.name) })
+	var out []group
+	for _, g := range m.groups {
+		if i := slices.IndexFunc(out, func(o group) bool { return o.path == g.path }); i >= 0 {
+			out[i].name += "," + g.name
+		} else {
+			out = append(out, g)
+		}
+	}
+	m.groups = out
+}
+
+// of returns the directory that carries a controller, nil if none is mounted.
+func (m *v1) of(controller string) *dir {
+	for i := range m.groups {
+		if m.groups[i].has(controller) {
+			return &m.groups[i].dir
+		}
+	}
+	return nil
+}
+
+func (m *v1) twin() *dir {
+	if len(m.groups) > 0 && m.groups[0].unified() {
+		return &m.groups[0].dir
+	}
+	return nil
+}
+
+func (m *v1) close() {
+	for i := range m.groups {
+		m.groups[i].close()
+	}
+}
+
+func (m *v1) Create(cfg *Config) (err error) {
+	defer func() {
+		if err != nil {
+			m.close()
+			for i := range m.groups {
+				m.groups[i].made.undo()
+			}
+		}
+	}()
+	if err := m.mkdirs(cfg); err != nil {
+		return err
+	}
+	for i := range m.groups {
+		if g := &m.groups[i]; g.made.exists {
+			if err := g.refuseUsed(); err != nil {
+				return err
+			}
+		}
+	}
+	r := cfg.Resources
+	if r == nil {
+		r = &specs.LinuxResources{}
+	}
+	if err := m.fillCpuset(r.CPU); err != nil {
+		return err
+	}
+	if err := m.limit(r, cfg.Rootless); err != nil {
+		return err
+	}
+	if err := m.allowDevices(r.Devices); err != nil && !cfg.Rootless {
+		return err
+	}
+	if len(m.groups) > 0 {
+		var st unix.Stat_t
+		if err := unix.Stat(m.groups[0].path, &st); err != nil {
+			return &os.PathError{Op: "stat cgroup", Path: m.groups[0].path, Err: err}
+		}
+		m.inode = st.Ino
+	}
+	return nil
+}
+
+// mkdirs makes the directories. A rootless caller that named no path goes without the hierarchies it has no right to.
+func (m *v1) mkdirs(cfg *Config) error {
+	kept := m.groups[:0]
+	for i := range m.groups {
+		g := m.groups[i]
+		var err error
+		if g.made, err = mkdirs(g.mount, g.inner); err != nil {
+			if cfg.Rootless && cfg.Path == "" && isPermission(err) {
+				continue
+			}
+			m.groups = kept
+			return err
+		}
+		kept = append(kept, g)
+	}
+	m.groups = kept
+	return nil
+}
+
+// refuseUsed looks at a directory that was there before.
+func (g *group) refuseUsed() error {
+	defer g.close()
+	pids, err := g.allPids()
+	if err != nil {
+		return err
+	}
+	if len(pids) > 0 {
+		return notEmpty(g.path, len(pids))
+	}
+	frozen := false
+	switch {
+	case g.unified():
+		frozen, err = g.frozenUnified()
+	case g.has("freezer"):
+		frozen, err = g.frozenV1()
+	}
+	if err == nil && frozen {
+		err = unexpectedlyFrozen(g.path)
+	}
+	return err
+}
+
+// fillCpuset copies cpus and mems from the parent, level by level, because a v1 cpuset starts empty and takes no process
+// while it is. What config.json sets for the cgroup itself is not copied: the parent's set may not be allowed (exclusive).
+func (m *v1) fillCpuset(cpu *specs.LinuxCPU) error {
+	i := slices.IndexFunc(m.groups, func(g group) bool { return g.has("cpuset") })
+	if i < 0 {
+		return nil
+	}
+	g := &m.groups[i]
+	for _, f := range []struct {
+		file string
+		own  bool
+	}{{"cpuset.cpus", cpu != nil && cpu.Cpus != ""}, {"cpuset.mems", cpu != nil && cpu.Mems != ""}} {
+		var err error
+		if f.own {
+			parent := newDir(path.Dir(g.path))
+			_, err = g.inheritCpuset(&parent, f.file)
+			parent.close()
+		} else {
+			_, err = g.inheritCpuset(&g.dir, f.file)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *group) inheritCpuset(d *dir, file string) (string, error) {
+	if !slices.Contains(g.made.dirs, d.path) { // a new one is known to be empty
+		have, err := d.read(file)
+		if err != nil || have != "\n" || d.path == g.mount {
+			return have, err
+		}
+	}
+	parent := newDir(path.Dir(d.path))
+	defer parent.close()
+	have, err := g.inheritCpuset(&parent, file)
+	if err != nil {
+		return "", err
+	}
+	return have, d.write(file, strings.TrimSuffix(have, "\n"))
+}
+
+func (m *v1) Set(r *specs.LinuxResources) error {
+	if r == nil {
+		return nil
+	}
+	defer m.close()
+	if err := m.limit(r, false); err != nil {
+		return err
+	}
+	if len(r.Devices) == 0 {
+		return nil
+	}
+	return m.updateDevices(r.Devices)
+}
+
+func (m *v1) Place() (*Placement, error) { return m.place(func(g *group) string { return g.path }) }
+
+// place opens the cgroup at the path that at gives for each hierarchy ("": none there).
+func (m *v1) place(at func(*group) string) (*Placement, error) {
+	p := &Placement{}
+	for i := range m.groups {
+		g := &m.groups[i]
+		where := at(g)
+		if where == "" {
+			continue
+		}
+		d := newDir(where)
+		if g.unified() {
+			if err := d.open(); err != nil {
+				p.Close()
+				return nil, err
+			}
+			p.Into = os.NewFile(uintptr(d.fd), where)
+			continue
+		}
+		how := unix.OpenHow{Flags: unix.O_WRONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+		fd, err := openat2(unix.AT_FDCWD, where+"/tasks", &how)
+		if err != nil {
+			p.Close()
+			return nil, &os.PathError{Op: "open", Path: where + "/tasks", Err: err}
+		}
+		p.Tasks = append(p.Tasks, os.NewFile(uintptr(fd), where+"/tasks"))
+	}
+	return p, nil
+}
+
+// list is the directory whose processes are the container's: the twin where every process starts, else the devices or
+// freezer hierarchy, which nobody leaves for the sake of resource control.
+func (m *v1) list() *dir {
+	for _, name := range []string{"", "devices", "freezer", "pids", "memory"} {
+		if d := m.of(name); d != nil {
+			return d
+		}
+	}
+	if len(m.groups) == 0 {
+		return nil
+	}
+	return &m.groups[0].dir
+}
+
+func (m *v1) Pids(recursive bool) ([]int, error) {
+	defer m.close()
+	d := m.list()
+	if d == nil {
+		return nil, nil
+	}
+	if recursive {
+		return d.allPids()
+	}
+	return d.pids()
+}
+
+func (m *v1) Kill() error {
+	defer m.close()
+	d := m.list()
+	if d == nil || !m.same() {
+		return nil
+	}
+	freezer := m.of("freezer")
+	if m.twin() == nil {
+		return killFrozenV1(d, freezer)
+	}
+	err := d.killUnified()
+	if freezer != nil { // the kernel can't end a process that the v1 freezer holds
+		if terr := freezer.thawTree(); err == nil && !isGone(terr) {
+			err = terr
+		}
+	}
+	return err
+}
+
+func (m *v1) Freeze(freeze bool) error {
+	defer m.close()
+	if d := m.of("freezer"); d != nil {
+		return d.freezeV1(freeze)
+	}
+	if d := m.twin(); d != nil {
+		return d.freezeUnified(freeze)
+	}
+	return errors.New("freeze cgroup: the freezer controller is not mounted (mount it at " + root + "/freezer)")
+}
+
+func (m *v1) Frozen() (bool, error) {
+	defer m.close()
+	if d := m.of("freezer"); d != nil {
+		return d.frozenV1()
+	}
+	if d := m.twin(); d != nil {
+		return d.frozenUnified()
+	}
+	return false, nil
+}
+
+func (m *v1) OOMKills() (uint64, error) {
+	d := m.of("memory")
+	if d == nil {
+		return 0, nil
+	}
+	defer m.close()
+	return d.value("memory.oom_control", "oom_kill") // the count is there since Linux 4.13
+}
+
+func (m *v1) Delete(timeout time.Duration) error {
+	defer m.close()
+	if !m.same() {
+		return nil
+	}
+	deadline := time.Now().Add(timeout)
+	var errs []error
+	for i := range m.groups { // the twin first: when its event says empty, the others are empty as well
+		g := &m.groups[i]
+		if err := g.remove(g.unified(), deadline); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 1 {
+		return fmt.Errorf("%w (and %d more hierarchies)", errs[0], len(errs)-1)
+	}
+	return errors.Join(errs...)
+}
+
+func (m *v1) State() State {
+	s := State{Version: V1, Paths: make(map[string]string, len(m.groups)), Inode: m.inode}
+	if m.twin() != nil {
+		s.Version = Hybrid
+	}
+	for i := range m.groups {
+		for name := range strings.SplitSeq(m.groups[i].name, ",") {
+			s.Paths[name] = m.groups[i].path
+		}
+	}
+	return s
+}
+
+func (m *v1) same() bool { return len(m.groups) == 0 || sameInode(m.groups[0].path, m.inode) }
