@@ -1,0 +1,174 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"husk/cgroups"
+	"husk/specconv"
+)
+
+// Delete removes container id and all it has on the host: processes, cgroup,
+// directory. It must be stopped, or created and not started; with force it may
+// be in any state, and its record damaged.
+//
+// A delete that was interrupted, at whatever point, is finished by the next.
+// An unknown id is ErrNotExist, with force it is no error; what a create left
+// that was killed before it had a record is removed in both cases.
+func (r *Runtime) Delete(id string, force bool) error {
+	err := r.delete(id, force)
+	if force && errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (r *Runtime) delete(id string, force bool) error {
+	c, err := r.find(id, 0)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := c.acquireToDelete(force); err != nil {
+		return err
+	}
+	stopPoint("delete-locked")
+	var damaged *DamagedError
+	err = c.load()
+	switch {
+	case errors.Is(err, ErrNotExist):
+		if err := c.remove(); err != nil {
+			return err
+		}
+		return ErrNotExist
+	case force && errors.As(err, &damaged):
+		if err := c.guess(); err != nil {
+			return errors.Join(damaged, err)
+		}
+	case err != nil:
+		return err
+	}
+	if !force {
+		status, err := c.status()
+		if err != nil {
+			return err
+		}
+		if status != Stopped && status != Created {
+			return fmt.Errorf("cannot delete container %s that is not stopped: %s", id, status)
+		}
+	}
+	return c.destroy(force)
+}
+
+// acquireToDelete takes LOCK_EX. By force, init is killed if somebody has the
+// lock: a create, start or exec that hangs because of the container ends then.
+func (c *container) acquireToDelete(force bool) error {
+	if force {
+		err := c.acquire(unix.LOCK_EX, 0)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		if c.load() == nil {
+			if err := c.signalInit(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
+				return err
+			}
+		}
+	}
+	return c.acquire(unix.LOCK_EX, c.r.wait)
+}
+
+// destroy ends the container and removes it. Each step finds what is left of
+// its object, if anything, so that all of them may be done again.
+func (c *container) destroy(force bool) error {
+	deadline := time.Now().Add(c.r.wait)
+	same, err := c.sameBoot()
+	if err != nil {
+		return err
+	}
+	if same { // else there is nothing but files
+		if err := c.end(force, deadline); err != nil {
+			return err
+		}
+	}
+	if c.rec.Poststop {
+		if err := c.r.runHooks(c, "poststop"); err != nil {
+			c.r.warn("delete container %s: %v", c.id, err)
+		}
+		stopPoint("delete-poststop")
+	}
+	if err := c.remove(); err != nil {
+		return err
+	}
+	stopPoint("delete-done")
+	return nil
+}
+
+// end kills the container's processes, waits until they are gone, and removes
+// the cgroup.
+func (c *container) end(force bool, deadline time.Time) error {
+	var m cgroups.Manager
+	if len(c.rec.Cgroup.Paths) > 0 {
+		var err error
+		if m, err = cgroups.Load(c.rec.Cgroup); err != nil {
+			return fmt.Errorf("container %s: %w", c.id, err)
+		}
+	}
+	pidfd, err := c.initPidfd()
+	if err == nil {
+		defer unix.Close(pidfd)
+		err = c.signal(pidfd, unix.SIGKILL)
+	}
+	running := err == nil
+	if err != nil && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	// The end of init is the end of its pid namespace, if it has one. What else
+	// may be in the cgroup is a half-made container or an exec that did not come
+	// to join.
+	if m != nil && (force || !c.rec.OwnPidns || c.rec.Phase == phaseCreating) {
+		if err := m.Kill(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("kill all of container %s: %w", c.id, err)
+		}
+	}
+	if running {
+		if err := c.awaitEnd(pidfd, deadline); err != nil {
+			return err
+		}
+	}
+	stopPoint("delete-killed")
+	if m != nil {
+		if err := m.Delete(max(time.Until(deadline), 0)); err != nil {
+			return fmt.Errorf("remove cgroup of container %s: %w", c.id, err)
+		}
+		stopPoint("delete-cgroup")
+	}
+	return nil
+}
+
+// guess makes up a record for a container whose own is of no use, from the
+// directory's name and the copy of config.json: enough to find the cgroup by
+// the rule that create names it by.
+func (c *container) guess() error {
+	c.rec = record{Schema: recordSchema, ID: c.id, Phase: phaseCreating}
+	cfg := cgroups.Config{ID: c.id, Rootless: c.r.opts.Rootless == "true", Systemd: c.r.opts.SystemdCgroup}
+	if data, err := c.config(); err == nil {
+		if spec, err := specconv.ParseSpec(data); err == nil {
+			if spec.Linux != nil {
+				cfg.Path = spec.Linux.CgroupsPath
+			}
+			c.rec.OCIVersion = spec.Version
+			c.rec.Annotations = spec.Annotations
+			c.rec.Poststop = spec.Hooks != nil && len(spec.Hooks.Poststop) > 0
+		}
+	}
+	m, err := cgroups.New(&cfg)
+	if err != nil {
+		return fmt.Errorf("find cgroup of container %s: %w", c.id, err)
+	}
+	c.rec.Cgroup = m.State()
+	return nil
+}

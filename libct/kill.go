@@ -1,0 +1,218 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"husk/cgroups"
+	"husk/internal/linux"
+)
+
+// killBatch bounds the pidfds that are open at once while a signal is sent to
+// all processes of a container.
+const killBatch = 128
+
+// Kill sends sig to the init of container id; signal 0 asks only whether there
+// is one. SIGKILL to a container that shares its pid namespace ends everything
+// in its cgroup, also after its init is gone: no pid namespace's end does it.
+//
+// With all, every process in the cgroup gets the signal, and a container that
+// is not running is no error.
+//
+// Kill waits for nobody, least of all for a start or exec that hangs: what
+// needs the lock comes after init has got its SIGKILL.
+func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
+	c, err := r.open(id, 0)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	switch {
+	case sig == unix.SIGKILL && (all || !c.rec.OwnPidns):
+		err = c.killAll()
+	case all:
+		err = c.signalAll(sig)
+	default:
+		err = c.signalInit(sig)
+	}
+	if all && errors.Is(err, ErrNotRunning) {
+		return nil
+	}
+	return err
+}
+
+// signalInit sends sig to init, or returns ErrNotRunning.
+func (c *container) signalInit(sig unix.Signal) error {
+	pidfd, err := c.initPidfd()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd)
+	return c.signal(pidfd, sig)
+}
+
+// signal sends sig to init, of which pidfd is one. A process that is stopped
+// by the v1 freezer does not even take a SIGKILL, so it is resumed after one;
+// the v2 freezer lets it die.
+func (c *container) signal(pidfd int, sig unix.Signal) error {
+	err := linux.PidfdSendSignal(pidfd, sig)
+	if errors.Is(err, unix.ESRCH) {
+		return ErrNotRunning
+	}
+	if err != nil {
+		return fmt.Errorf("send signal %d to init of container %s: %w", int(sig), c.id, err)
+	}
+	if sig != unix.SIGKILL || c.rec.Cgroup.Version == cgroups.V2 {
+		return nil
+	}
+	frozen, err := c.frozen()
+	if err != nil || !frozen {
+		return err
+	}
+	m, err := cgroups.Load(c.rec.Cgroup)
+	if err == nil {
+		err = m.Freeze(false)
+	}
+	if err != nil {
+		return fmt.Errorf("resume paused container %s after SIGKILL: %w", c.id, err)
+	}
+	return nil
+}
+
+// killAll sends SIGKILL to init and to everything in the cgroup, and returns
+// ErrNotRunning if neither is there.
+func (c *container) killAll() error {
+	initErr := c.signalInit(unix.SIGKILL)
+	if initErr != nil && !errors.Is(initErr, ErrNotRunning) {
+		return initErr
+	}
+	pids, m, err := c.members()
+	switch {
+	case errors.Is(err, ErrNotExist) && initErr == nil:
+		return nil // its end set off the delete that came before the lock
+	case err != nil:
+		return err
+	case m == nil && initErr == nil:
+		c.r.warn("kill container %s: it has no cgroup, so processes besides its init may be left", c.id)
+		return nil
+	case len(pids) == 0:
+		return initErr
+	}
+	if err := m.Kill(); err != nil {
+		return fmt.Errorf("kill all of container %s: %w", c.id, err)
+	}
+	return nil
+}
+
+// signalAll sends sig to each process in the cgroup, and returns ErrNotRunning
+// if there is none. Those which are forked meanwhile may be missed.
+func (c *container) signalAll(sig unix.Signal) error {
+	pids, m, err := c.members()
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		return c.signalInit(sig)
+	}
+	reached := false
+	for batch := range slices.Chunk(pids, killBatch) {
+		n, err := c.signalBatch(m, batch, sig)
+		if err != nil {
+			return fmt.Errorf("send signal %d to container %s: %w", int(sig), c.id, err)
+		}
+		reached = reached || n > 0
+	}
+	if !reached {
+		return ErrNotRunning
+	}
+	return nil
+}
+
+// signalBatch sends sig to those of pids that are in the cgroup, and returns
+// how many got it.
+//
+// Between the list and a signal a process may end and its pid be given away.
+// So the pidfds are opened first and the list is read again: a pid that is
+// still in it belongs to a process of this container, and the pidfd, which is
+// older, is either that process's or a dead one's.
+func (c *container) signalBatch(m cgroups.Manager, pids []int, sig unix.Signal) (int, error) {
+	pidfds := make(map[int]int, len(pids))
+	defer func() {
+		for _, fd := range pidfds {
+			unix.Close(fd)
+		}
+	}()
+	for _, pid := range pids {
+		fd, err := linux.PidfdOpen(pid)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		pidfds[pid] = fd
+	}
+	now, err := m.Pids(true)
+	if err != nil {
+		return 0, err
+	}
+	reached := 0
+	for _, pid := range now {
+		fd, ok := pidfds[pid]
+		if !ok {
+			continue
+		}
+		err := linux.PidfdSendSignal(fd, sig)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return reached, err
+		}
+		reached++
+	}
+	return reached, nil
+}
+
+// members lists the processes in the container's cgroup, and keeps the
+// container from being deleted until c is closed: a new one of the same id
+// would get a cgroup of the same name. There is no Manager if the container
+// has no cgroup.
+func (c *container) members() ([]int, cgroups.Manager, error) {
+	if len(c.rec.Cgroup.Paths) == 0 {
+		return nil, nil, nil
+	}
+	if err := c.acquire(unix.LOCK_SH, c.r.wait); err != nil {
+		return nil, nil, err
+	}
+	m, err := cgroups.Load(c.rec.Cgroup)
+	if err != nil {
+		return nil, nil, fmt.Errorf("container %s: %w", c.id, err)
+	}
+	pids, err := m.Pids(true)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("list processes of container %s: %w", c.id, err)
+	}
+	return pids, m, nil
+}
+
+// awaitEnd waits until the process of pidfd has ended.
+func (c *container) awaitEnd(pidfd int, deadline time.Time) error {
+	ended, err := linux.PollIn(pidfd, max(time.Until(deadline), 0))
+	if err != nil {
+		return fmt.Errorf("wait for the end of container %s: %w", c.id, err)
+	}
+	if ended {
+		return nil
+	}
+	state := "?"
+	if p, err := linux.Stat(c.rec.Pid); err == nil {
+		state = string(p.State)
+	}
+	return fmt.Errorf("container init still running: pid %d of container %s has not ended %v after SIGKILL (state %s; D is a process that waits in the kernel, often for a disk or a network file system); nothing was removed, delete again later", c.rec.Pid, c.id, c.r.wait, state)
+}

@@ -1,0 +1,82 @@
+package libct
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
+)
+
+// List returns the containers of the root, sorted by id, with Owner filled in,
+// and a warning for each that can't be told about. The error is fs.ErrNotExist
+// if there is no root.
+func (r *Runtime) List() ([]ContainerState, []error, error) {
+	root, err := r.openRoot(false)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unix.Close(root)
+	ids, err := linux.Names(root)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list state root %s: %w", r.path, err)
+	}
+	slices.Sort(ids)
+	var (
+		states   []ContainerState
+		warnings []error
+		names    = map[uint32]string{}
+	)
+	for _, id := range ids {
+		if checkID(id) != nil {
+			continue // nothing that husk made
+		}
+		s, owner, err := r.peek(root, id)
+		switch {
+		case errors.Is(err, ErrNotExist), errors.Is(err, unix.ENOTDIR):
+			continue // deleted meanwhile, not created yet, or not a container
+		case err != nil:
+			warnings = append(warnings, fmt.Errorf("list container %s: %w", id, err))
+			continue
+		}
+		if _, ok := names[owner]; !ok {
+			names[owner] = userName(owner)
+		}
+		s.Owner = names[owner]
+		states = append(states, *s)
+	}
+	return states, warnings, nil
+}
+
+// peek returns the state of container id and the uid of its owner.
+func (r *Runtime) peek(root int, id string) (*ContainerState, uint32, error) {
+	c, err := r.enter(root, id, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer unix.Close(c.dir) // root is the caller's
+	if err := c.load(); err != nil {
+		return nil, 0, err
+	}
+	s, err := c.state()
+	return s, c.rec.Owner, err
+}
+
+// userName returns the name of uid in /etc/passwd, or "#uid", as runc does.
+func userName(uid uint32) string {
+	number := strconv.FormatUint(uint64(uid), 10)
+	passwd, _ := os.ReadFile("/etc/passwd")
+	for line := range bytes.Lines(passwd) {
+		// name:password:uid:gid:... (passwd(5))
+		fields := bytes.SplitN(line, []byte(":"), 4)
+		if len(fields) == 4 && string(fields[2]) == number {
+			return string(fields[0])
+		}
+	}
+	return "#" + number
+}

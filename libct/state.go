@@ -1,0 +1,275 @@
+package libct
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"husk/cgroups"
+	"husk/internal/jsonscan"
+)
+
+// recordSchema is the version of the record that this husk writes. A reader
+// refuses newer ones; fields may be added without a new version if an older
+// reader may ignore them.
+const recordSchema = 1
+
+// How far the commands have come with a container. What its process did since
+// is not written down: status looks.
+type phase string
+
+const (
+	phaseCreating phase = "creating" // create works on it, or was killed at it
+	phaseCreated  phase = "created"  // create is done: the process waits at the gate, or has been started
+	phaseRunning  phase = "running"  // start is done
+	phaseStopped  phase = "stopped"  // the process has ended
+)
+
+// record is what husk remembers about a container: what later commands need
+// and can't find out. It is saved before the first thing outside of the state
+// directory is made, with all that delete needs to find it.
+type record struct {
+	Schema      int // recordSchema
+	ID          string
+	OCIVersion  string    // ociVersion of config.json
+	Bundle      string    // absolute path
+	Rootfs      string    // absolute path
+	Created     time.Time // UTC
+	Owner       uint32    // effective uid of the creator
+	Annotations map[string]string
+	Phase       phase
+	Pid         int    // of the container's init, in husk's pid namespace; 0: none yet
+	StartTime   uint64 // of that process, in clock ticks since boot
+	BootID      string // of the boot it belongs to; "": the record itself does not outlive a boot
+	Cgroup      cgroups.State
+	OwnPidns    bool // it has a pid namespace of its own, so its end is the end of all in it
+	Systemd     bool // its cgroup is made through systemd
+	Rootless    bool // its cgroup may be missing for want of permission
+	Poststop    bool // config.json has poststop hooks
+}
+
+// namespaces are runc's names for the namespaces of a process, and those of
+// the files below /proc/PID/ns.
+var namespaces = [...][2]string{
+	{"NEWCGROUP", "cgroup"},
+	{"NEWIPC", "ipc"},
+	{"NEWNET", "net"},
+	{"NEWNS", "mnt"},
+	{"NEWPID", "pid"},
+	{"NEWTIME", "time"},
+	{"NEWUSER", "user"},
+	{"NEWUTS", "uts"},
+}
+
+// append appends the record as one JSON object. id, init_process_pid,
+// init_process_start, created, cgroup_paths and namespace_paths have the names
+// and the form that runc gives them in its state.json, where agents on the
+// node look for them. The schema comes first, so that a reader meets it before
+// anything that it might not understand.
+func (rec *record) append(dst []byte) []byte {
+	dst = append(dst, `{"schema":`...)
+	dst = strconv.AppendInt(dst, int64(rec.Schema), 10)
+	dst = appendText(dst, "id", rec.ID)
+	dst = appendText(dst, "phase", string(rec.Phase))
+	dst = appendUint(dst, "init_process_pid", uint64(rec.Pid))
+	dst = appendUint(dst, "init_process_start", rec.StartTime)
+	dst = appendText(dst, "boot_id", rec.BootID)
+	dst = appendText(dst, "created", rec.Created.Format(time.RFC3339Nano))
+	dst = appendUint(dst, "owner", uint64(rec.Owner))
+	dst = appendText(dst, "oci_version", rec.OCIVersion)
+	dst = appendText(dst, "bundle", rec.Bundle)
+	dst = appendText(dst, "rootfs", rec.Rootfs)
+	dst = appendMap(dst, "annotations", rec.Annotations)
+	dst = appendBool(dst, "own_pidns", rec.OwnPidns)
+	dst = appendBool(dst, "systemd", rec.Systemd)
+	dst = appendBool(dst, "rootless", rec.Rootless)
+	dst = appendBool(dst, "poststop", rec.Poststop)
+	dst = appendText(dst, "cgroup_version", rec.Cgroup.Version)
+	dst = appendUint(dst, "cgroup_inode", rec.Cgroup.Inode)
+	dst = appendMap(dst, "cgroup_paths", rec.Cgroup.Paths)
+	if rec.Pid > 0 {
+		paths := make(map[string]string, len(namespaces))
+		for _, ns := range namespaces {
+			paths[ns[0]] = "/proc/" + strconv.Itoa(rec.Pid) + "/ns/" + ns[1]
+		}
+		dst = appendMap(dst, "namespace_paths", paths)
+	}
+	return append(dst, '}', '\n')
+}
+
+func appendKey(dst []byte, key string) []byte {
+	dst = append(dst, ',')
+	dst = jsonscan.AppendString(dst, key)
+	return append(dst, ':')
+}
+
+func appendText(dst []byte, key, value string) []byte {
+	return jsonscan.AppendString(appendKey(dst, key), value)
+}
+
+func appendUint(dst []byte, key string, value uint64) []byte {
+	return strconv.AppendUint(appendKey(dst, key), value, 10)
+}
+
+func appendBool(dst []byte, key string, value bool) []byte {
+	return strconv.AppendBool(appendKey(dst, key), value)
+}
+
+func appendMap(dst []byte, key string, value map[string]string) []byte {
+	dst = append(appendKey(dst, key), '{')
+	for i, k := range slices.Sorted(maps.Keys(value)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(jsonscan.AppendString(dst, k), ':')
+		dst = jsonscan.AppendString(dst, value[k])
+	}
+	return append(dst, '}')
+}
+
+// decode reads what append wrote. Members that it does not know are left out.
+func (rec *record) decode(data []byte) error {
+	*rec = record{}
+	d := jsonscan.NewDecoder(data)
+	if err := d.Object(func(key string) error { return rec.field(d, key) }); err != nil {
+		return err
+	}
+	if err := d.End(); err != nil {
+		return err
+	}
+	switch {
+	case rec.Schema == 0:
+		return fmt.Errorf("there is no schema in it")
+	case rec.Pid < 0:
+		return fmt.Errorf("init_process_pid is %d", rec.Pid)
+	case !slices.Contains([]phase{phaseCreating, phaseCreated, phaseRunning, phaseStopped}, rec.Phase):
+		return fmt.Errorf("unknown phase %q", rec.Phase)
+	}
+	return nil
+}
+
+func (rec *record) field(d *jsonscan.Decoder, key string) error {
+	switch key {
+	case "schema":
+		if err := jsonscan.Int(d, &rec.Schema); err != nil {
+			return err
+		}
+		if rec.Schema != recordSchema {
+			return d.Fail(fmt.Sprintf("schema %d, this husk knows %d", rec.Schema, recordSchema))
+		}
+		return nil
+	case "id":
+		return jsonscan.Text(d, &rec.ID)
+	case "phase":
+		return jsonscan.Text(d, &rec.Phase)
+	case "init_process_pid":
+		return jsonscan.Int(d, &rec.Pid)
+	case "init_process_start":
+		return jsonscan.Uint(d, &rec.StartTime)
+	case "boot_id":
+		return jsonscan.Text(d, &rec.BootID)
+	case "created":
+		return readTime(d, &rec.Created)
+	case "owner":
+		return jsonscan.Uint(d, &rec.Owner)
+	case "oci_version":
+		return jsonscan.Text(d, &rec.OCIVersion)
+	case "bundle":
+		return jsonscan.Text(d, &rec.Bundle)
+	case "rootfs":
+		return jsonscan.Text(d, &rec.Rootfs)
+	case "annotations":
+		return jsonscan.Map(d, &rec.Annotations, jsonscan.Text)
+	case "own_pidns":
+		return jsonscan.Bool(d, &rec.OwnPidns)
+	case "systemd":
+		return jsonscan.Bool(d, &rec.Systemd)
+	case "rootless":
+		return jsonscan.Bool(d, &rec.Rootless)
+	case "poststop":
+		return jsonscan.Bool(d, &rec.Poststop)
+	case "cgroup_version":
+		return jsonscan.Text(d, &rec.Cgroup.Version)
+	case "cgroup_inode":
+		return jsonscan.Uint(d, &rec.Cgroup.Inode)
+	case "cgroup_paths":
+		return jsonscan.Map(d, &rec.Cgroup.Paths, jsonscan.Text)
+	}
+	return d.Skip()
+}
+
+func readTime(d *jsonscan.Decoder, t *time.Time) error {
+	text, err := d.String()
+	if err != nil {
+		return err
+	}
+	if *t, err = time.Parse(time.RFC3339Nano, text); err != nil {
+		return d.Fail("not a time as in RFC 3339: " + strconv.Quote(text))
+	}
+	return nil
+}
+
+// DamagedError is a record that can't be used: empty, cut short, of a newer
+// husk. The container can only be deleted, by force.
+type DamagedError struct {
+	Path string // of the record
+	Err  error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("read state record %s: %v; delete --force removes the container", e.Path, e.Err)
+}
+
+// Unwrap returns what is wrong with the record.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// ContainerState is what husk tells about a container.
+type ContainerState struct {
+	OCIVersion  string
+	ID          string
+	Pid         int // of its init, in the caller's pid namespace; 0: no process
+	Status      Status
+	Bundle      string
+	Rootfs      string
+	Created     time.Time
+	Annotations map[string]string
+	Owner       string // user who made it; List alone fills it in, as runc's
+}
+
+// AppendJSON appends the state as runc prints it: members in this order, two
+// blanks for each level, no newline at the end.
+func (s *ContainerState) AppendJSON(dst []byte) []byte {
+	dst = append(dst, "{\n  \"ociVersion\": "...)
+	dst = jsonscan.AppendString(dst, s.OCIVersion)
+	dst = append(dst, ",\n  \"id\": "...)
+	dst = jsonscan.AppendString(dst, s.ID)
+	dst = append(dst, ",\n  \"pid\": "...)
+	dst = strconv.AppendInt(dst, int64(s.Pid), 10)
+	dst = append(dst, ",\n  \"status\": "...)
+	dst = jsonscan.AppendString(dst, string(s.Status))
+	dst = append(dst, ",\n  \"bundle\": "...)
+	dst = jsonscan.AppendString(dst, s.Bundle)
+	dst = append(dst, ",\n  \"rootfs\": "...)
+	dst = jsonscan.AppendString(dst, s.Rootfs)
+	dst = append(dst, ",\n  \"created\": \""...)
+	dst = s.Created.AppendFormat(dst, time.RFC3339Nano)
+	dst = append(dst, '"')
+	if len(s.Annotations) > 0 {
+		dst = append(dst, ",\n  \"annotations\": {"...)
+		for i, k := range slices.Sorted(maps.Keys(s.Annotations)) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, "\n    "...)
+			dst = jsonscan.AppendString(dst, k)
+			dst = append(dst, ": "...)
+			dst = jsonscan.AppendString(dst, s.Annotations[k])
+		}
+		dst = append(dst, "\n  }"...)
+	}
+	dst = append(dst, ",\n  \"owner\": "...)
+	dst = jsonscan.AppendString(dst, s.Owner)
+	return append(dst, "\n}"...)
+}

@@ -1,0 +1,195 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"husk/cgroups"
+	"husk/internal/linux"
+)
+
+// Status is the state of a container in the words of the runtime
+// specification (runtime.md, "State"), and "paused".
+type Status string
+
+// The states of a container.
+const (
+	Creating Status = "creating"
+	Created  Status = "created"
+	Running  Status = "running"
+	Paused   Status = "paused"
+	Stopped  Status = "stopped"
+)
+
+// interpreterExe is how the link /proc/PID/exe of a process begins that still
+// is the interpreter: it runs from a memfd.
+const interpreterExe = "/memfd:husk"
+
+// State returns the state of container id. It takes no lock and never waits.
+func (r *Runtime) State(id string) (*ContainerState, error) {
+	c, err := r.open(id, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	return c.state()
+}
+
+func (c *container) state() (*ContainerState, error) {
+	status, err := c.status()
+	if err != nil {
+		return nil, err
+	}
+	s := &ContainerState{
+		OCIVersion:  c.rec.OCIVersion,
+		ID:          c.id,
+		Pid:         c.rec.Pid,
+		Status:      status,
+		Bundle:      c.rec.Bundle,
+		Rootfs:      c.rec.Rootfs,
+		Created:     c.rec.Created,
+		Annotations: c.rec.Annotations,
+	}
+	if status == Stopped {
+		s.Pid = 0
+	}
+	return s, nil
+}
+
+// status looks how the container is at the moment.
+func (c *container) status() (Status, error) {
+	if c.rec.Phase == phaseCreating {
+		if c.busy {
+			return Creating, nil
+		}
+		return Stopped, nil
+	}
+	alive, err := c.alive()
+	if err != nil {
+		return "", err
+	}
+	if !alive {
+		return Stopped, nil
+	}
+	frozen, err := c.frozen()
+	if err != nil {
+		return "", err
+	}
+	if frozen {
+		return Paused, nil
+	}
+	waiting, err := c.waiting()
+	if err != nil {
+		return "", err
+	}
+	if waiting {
+		return Created, nil
+	}
+	return Running, nil
+}
+
+// alive reports whether the container's init is there: the very process, not
+// one that was given its pid later. A zombie is not, unless it is only the
+// first thread of a program that goes on in others.
+func (c *container) alive() (bool, error) {
+	if c.rec.Pid == 0 || c.rec.Phase == phaseStopped {
+		return false, nil
+	}
+	p, err := linux.Stat(c.rec.Pid)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for init of container %s: %w", c.id, err)
+	}
+	if p.StartTime != c.rec.StartTime || p.Dead() {
+		return false, nil
+	}
+	return c.sameBoot()
+}
+
+// sameBoot reports whether the record is of this boot. If not, all it names is
+// gone except for files.
+func (c *container) sameBoot() (bool, error) {
+	if c.rec.BootID == "" {
+		return true, nil
+	}
+	boot, err := linux.BootID()
+	if err != nil {
+		return false, fmt.Errorf("read boot id: %w", err)
+	}
+	return boot == c.rec.BootID, nil
+}
+
+// initPidfd returns a pidfd of the container's init, or ErrNotRunning.
+//
+// The pidfd comes first and the look at the start time second: if the process
+// that has the pid then is ours, it had the pid all the time since it was
+// started, so the pidfd is its.
+func (c *container) initPidfd() (int, error) {
+	if c.rec.Pid == 0 {
+		return -1, ErrNotRunning
+	}
+	fd, err := linux.PidfdOpen(c.rec.Pid)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+		// EINVAL and, since Linux 6.9, ENOENT: the pid is now a mere thread's.
+		return -1, ErrNotRunning
+	}
+	if err != nil {
+		return -1, fmt.Errorf("open init of container %s, pid %d: %w", c.id, c.rec.Pid, err)
+	}
+	alive, err := c.alive()
+	if err == nil && !alive {
+		err = ErrNotRunning
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// waiting reports whether init stands at the start gate. The gate's socket is
+// removed by start; if a start was killed before it came to that, the socket
+// is left but the process no longer is the interpreter.
+func (c *container) waiting() (bool, error) {
+	_, err := linux.Fstatat(c.dir, gateSocket, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", c.path(gateSocket), cause(err))
+	}
+	exe, err := linux.Readlinkat(unix.AT_FDCWD, "/proc/"+strconv.Itoa(c.rec.Pid)+"/exe")
+	// The interpreter hides from everybody without privilege (PR_SET_DUMPABLE).
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		return true, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("look at init of container %s: %w", c.id, err)
+	}
+	return strings.HasPrefix(exe, interpreterExe), nil
+}
+
+func (c *container) frozen() (bool, error) {
+	if len(c.rec.Cgroup.Paths) == 0 {
+		return false, nil
+	}
+	m, err := cgroups.Load(c.rec.Cgroup)
+	if err != nil {
+		return false, fmt.Errorf("container %s: %w", c.id, err)
+	}
+	frozen, err := m.Frozen()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+		return false, nil // somebody removed the cgroup
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether container %s is paused: %w", c.id, err)
+	}
+	return frozen, nil
+}
