@@ -8,7 +8,7 @@ import (
 
 // Options say where a [Runtime] keeps its records and how it treats cgroups. They are the same for every call.
 type Options struct {
-	// Root is the absolute path of the directory with one subdirectory for each container. It should be on a tmpfs: what it
+	// Root is the directory with one subdirectory for each container, "" for [DefaultRoot]. It should be on a tmpfs: what it
 	// says is worth nothing after a reboot.
 	Root string
 	// SystemdCgroup asks for cgroups made by systemd; linux.cgroupsPath then has the form slice:prefix:name. It counts for

@@ -1,0 +1,111 @@
+package specconv
+
+import (
+	"maps"
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+)
+
+// Features says which configurations are served, as features.md of the runtime specification wants it. What is left out is
+// not known; what is false or an empty list is not served. Seccomp and the annotations are the caller's to add.
+func Features() *features.Features {
+	yes, no := true, false
+	return &features.Features{
+		OCIVersionMin: "1.0.0",
+		OCIVersionMax: specs.Version,
+		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
+		Linux: &features.Linux{
+			Namespaces:      []string{"cgroup", "ipc", "mount", "network", "pid", "uts"},
+			Capabilities:    capabilityNames(),
+			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &no},
+			Apparmor:        &features.Apparmor{Enabled: &no},
+			Selinux:         &features.Selinux{Enabled: &no},
+			IntelRdt:        &features.IntelRdt{Enabled: &no, Schemata: &no, Monitoring: &no},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: []string{}, Flags: []string{}},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
+			NetDevices:      &features.NetDevices{Enabled: &no},
+		},
+		PotentiallyUnsafeConfigAnnotations: []string{},
+	}
+}
+
+// capabilityNames are the capabilities of capabilities(7) by number. The kernel may know fewer.
+func capabilityNames() []string {
+	return []string{
+		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+		"CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
+		"CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
+		"CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE",
+		"CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
+		"CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
+		"CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+	}
+}
+
+// EncodeFeatures writes the document as JSON, indented by four spaces, in the order of features.md. Empty lists are written,
+// nil ones are not: they mean different things.
+func EncodeFeatures(f *features.Features) []byte {
+	d := &document{indent: "    "}
+	d.object("", func() {
+		d.text("ociVersionMin", f.OCIVersionMin)
+		d.text("ociVersionMax", f.OCIVersionMax)
+		d.optionalTexts("hooks", f.Hooks)
+		d.optionalTexts("mountOptions", f.MountOptions)
+		if f.Linux != nil {
+			d.object("linux", func() { d.linuxFeatures(f.Linux) })
+		}
+		if f.Annotations != nil {
+			d.object("annotations", func() {
+				for _, key := range slices.Sorted(maps.Keys(f.Annotations)) {
+					d.text(key, f.Annotations[key])
+				}
+			})
+		}
+		d.optionalTexts("potentiallyUnsafeConfigAnnotations", f.PotentiallyUnsafeConfigAnnotations)
+	})
+	return append(d.out, '\n')
+}
+
+func (d *document) linuxFeatures(linux *features.Linux) {
+	d.optionalTexts("namespaces", linux.Namespaces)
+	d.optionalTexts("capabilities", linux.Capabilities)
+	section(d, "cgroup", linux.Cgroup, func(c *features.Cgroup) {
+		d.known("v1", c.V1)
+		d.known("v2", c.V2)
+		d.known("systemd", c.Systemd)
+		d.known("systemdUser", c.SystemdUser)
+		d.known("rdma", c.Rdma)
+	})
+	section(d, "seccomp", linux.Seccomp, func(s *features.Seccomp) {
+		d.known("enabled", s.Enabled)
+		d.optionalTexts("actions", s.Actions)
+		d.optionalTexts("operators", s.Operators)
+		d.optionalTexts("archs", s.Archs)
+		d.optionalTexts("knownFlags", s.KnownFlags)
+		d.optionalTexts("supportedFlags", s.SupportedFlags)
+	})
+	section(d, "apparmor", linux.Apparmor, func(a *features.Apparmor) { d.known("enabled", a.Enabled) })
+	section(d, "selinux", linux.Selinux, func(s *features.Selinux) { d.known("enabled", s.Enabled) })
+	section(d, "intelRdt", linux.IntelRdt, func(i *features.IntelRdt) {
+		d.known("enabled", i.Enabled)
+		d.known("schemata", i.Schemata)
+		d.known("monitoring", i.Monitoring)
+	})
+	section(d, "memoryPolicy", linux.MemoryPolicy, func(m *features.MemoryPolicy) {
+		d.optionalTexts("modes", m.Modes)
+		d.optionalTexts("flags", m.Flags)
+	})
+	section(d, "mountExtensions", linux.MountExtensions, func(m *features.MountExtensions) {
+		section(d, "idmap", m.IDMap, func(i *features.IDMap) { d.known("enabled", i.Enabled) })
+	})
+	section(d, "netDevices", linux.NetDevices, func(n *features.NetDevices) { d.known("enabled", n.Enabled) })
+}
+
+// section writes an object that is left out if it is nil.
+func section[T any](d *document, key string, value *T, body func(*T)) {
+	if value != nil {
+		d.object(key, func() { body(value) })
+	}
+}
