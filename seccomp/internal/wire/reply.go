@@ -77,12 +77,18 @@ func AppendProgram(dst []byte, program []unix.SockFilter) []byte {
 }
 
 func readProgram(r *reader) []unix.SockFilter {
-	return readSlice(r, 8, func() (i unix.SockFilter) {
-		if b := r.take(8); b != nil {
-			i.Code = binary.LittleEndian.Uint16(b)
-			i.Jt, i.Jf = b[2], b[3]
-			i.K = binary.LittleEndian.Uint32(b[4:])
+	n := int(r.uint32()) - 1
+	if n < 0 || r.err != nil {
+		return nil
+	}
+	b := r.take(n * 8)
+	program := make([]unix.SockFilter, len(b)/8)
+	for i := range program {
+		program[i] = unix.SockFilter{
+			Code: binary.LittleEndian.Uint16(b[8*i:]),
+			Jt:   b[8*i+2], Jf: b[8*i+3],
+			K: binary.LittleEndian.Uint32(b[8*i+4:]),
 		}
-		return i
-	})
+	}
+	return program
 }

@@ -1,0 +1,178 @@
+package seccomp_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/seccomp"
+)
+
+// randomCalls are calls with plain numbers on every architecture; the table
+// says which on x86_64 and arm64. All of them have the arguments 0 to 5 as far
+// as a filter is concerned.
+func randomCalls() map[string]uint32 {
+	return map[string]uint32{
+		"read": unix.SYS_READ, "close": unix.SYS_CLOSE, "ioctl": unix.SYS_IOCTL, "clone": unix.SYS_CLONE,
+		"prctl": unix.SYS_PRCTL, "kexec_load": unix.SYS_KEXEC_LOAD, "unshare": unix.SYS_UNSHARE,
+		"setns": unix.SYS_SETNS, "mmap": unix.SYS_MMAP, "getpid": unix.SYS_GETPID, "bpf": unix.SYS_BPF,
+		"openat2": unix.SYS_OPENAT2, "close_range": unix.SYS_CLOSE_RANGE, "personality": unix.SYS_PERSONALITY,
+	}
+}
+
+// filler are names that only make the profile long enough for a binary tree.
+func filler() []string {
+	return []string{
+		"write", "fstat", "lseek", "mprotect", "munmap", "brk", "readv", "writev", "madvise", "dup", "nanosleep",
+		"getitimer", "setitimer", "exit", "uname", "fcntl", "fsync", "ftruncate", "getcwd", "chdir", "fchdir",
+		"fchmod", "fchown", "umask", "getrusage", "times", "ptrace", "getuid", "getgid", "setuid", "setgid",
+		"geteuid", "getegid", "setpgid", "getppid", "setsid",
+	}
+}
+
+func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
+
+// edge returns values around the borders of 32 and 64 bits.
+func edge(r *rand.Rand) uint64 {
+	base := pick(r, []uint64{0, 1, 0xff, 1 << 31, 0xffffffff, 1 << 32, 1<<32 | 0xff, 1 << 63, 0xffffffff00000000, ^uint64(0)})
+	return base + uint64(r.IntN(3)) - 1
+}
+
+// randomProfile makes a profile whose meaning can't be disputed: all rules for
+// one system call have the same action.
+func randomProfile(r *rand.Rand) *specs.LinuxSeccomp {
+	actions := []specs.LinuxSeccompAction{specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActTrap, specs.ActKillProcess, specs.ActKillThread}
+	operators := []specs.LinuxSeccompOperator{
+		specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual,
+		specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual,
+	}
+	p := &specs.LinuxSeccomp{DefaultAction: pick(r, actions)}
+	if r.IntN(2) == 0 {
+		p.Architectures = []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32, specs.ArchAARCH64}
+	}
+	if r.IntN(2) == 0 {
+		p.Syscalls = append(p.Syscalls, rule(pick(r, actions), filler()...))
+	}
+	for _, name := range slices.Sorted(maps.Keys(randomCalls())) {
+		action := pick(r, actions)
+		s := rule(action, name)
+		for _, index := range r.Perm(6)[:r.IntN(5)] {
+			s.Args = append(s.Args, specs.LinuxSeccompArg{
+				Index: uint(index), Value: edge(r), ValueTwo: edge(r), Op: pick(r, operators),
+			})
+		}
+		p.Syscalls = append(p.Syscalls, s)
+	}
+	return p
+}
+
+func matches(a specs.LinuxSeccompArg, args [6]uint64) bool {
+	v := args[a.Index]
+	switch a.Op {
+	case specs.OpEqualTo:
+		return v == a.Value
+	case specs.OpNotEqual:
+		return v != a.Value
+	case specs.OpLessThan:
+		return v < a.Value
+	case specs.OpLessEqual:
+		return v <= a.Value
+	case specs.OpGreaterThan:
+		return v > a.Value
+	case specs.OpGreaterEqual:
+		return v >= a.Value
+	}
+	return v&a.Value == a.ValueTwo&a.Value
+}
+
+// applies reports whether a rule matches: all of its conditions, or any if two
+// are about the same argument.
+func applies(s *specs.LinuxSyscall, args [6]uint64) bool {
+	hits, twice, seen := 0, false, map[uint]bool{}
+	for _, a := range s.Args {
+		twice = twice || seen[a.Index]
+		seen[a.Index] = true
+		if matches(a, args) {
+			hits++
+		}
+	}
+	return hits == len(s.Args) || twice && hits > 0
+}
+
+// model is what the profile says about a system call it names or that is older
+// than the newest one it names.
+func model(p *specs.LinuxSeccomp, name string, args [6]uint64) uint32 {
+	returns := map[specs.LinuxSeccompAction]uint32{
+		specs.ActAllow: allow, specs.ActErrno: eperm, specs.ActLog: unix.SECCOMP_RET_LOG, specs.ActTrap: unix.SECCOMP_RET_TRAP,
+		specs.ActKillProcess: unix.SECCOMP_RET_KILL_PROCESS, specs.ActKillThread: unix.SECCOMP_RET_KILL_THREAD,
+	}
+	for i := range p.Syscalls {
+		s := &p.Syscalls[i]
+		for _, n := range s.Names {
+			if n == name && s.Action != p.DefaultAction && applies(s, args) {
+				return returns[s.Action]
+			}
+		}
+	}
+	return returns[p.DefaultAction]
+}
+
+// newestNamed returns the highest number that p names, or 0.
+func newestNamed(p *specs.LinuxSeccomp) uint32 {
+	var newest uint32
+	for i := range p.Syscalls {
+		for _, n := range p.Syscalls[i].Names {
+			newest = max(newest, randomCalls()[n])
+		}
+	}
+	return newest
+}
+
+// checkMeaning compares a filter with the model for many calls.
+func checkMeaning(r *rand.Rand, arch uint32, p *specs.LinuxSeccomp, f *seccomp.Filter) error {
+	permits := p.DefaultAction == specs.ActAllow || p.DefaultAction == specs.ActLog
+	newest := newestNamed(p)
+	for _, name := range slices.Sorted(maps.Keys(randomCalls())) {
+		number := randomCalls()[name]
+		for range 200 {
+			c := call{number: number, arch: arch}
+			for i := range c.args {
+				c.args[i] = edge(r)
+			}
+			want := model(p, name, c.args)
+			if !permits && newest > 0 && number > newest {
+				want = enosys
+			}
+			got, err := evaluate(f.Instructions, &c)
+			if err != nil || got != want {
+				return fmt.Errorf("%s %#x: got %#x, %v, want %#x", name, c.args, got, err, want)
+			}
+		}
+	}
+	return nil
+}
+
+// FuzzMeaning compares what libseccomp makes of random profiles with what they
+// say. Run it with -fuzz for more than the seeds.
+func FuzzMeaning(f *testing.F) {
+	_, arch := nativeNames(f)
+	for seed := range uint64(40) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		p := randomProfile(r)
+		filter, err := seccomp.Compile(p)
+		if err != nil {
+			t.Fatalf("%v\n%+v", err, p)
+		}
+		if err := checkMeaning(r, arch, p, filter); err != nil {
+			t.Errorf("%v\n%+v", err, p)
+		}
+	})
+}
