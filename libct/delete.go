@@ -47,7 +47,7 @@ func (r *Runtime) delete(id string, force bool) error {
 		return ErrNotExist
 	case force && errors.As(err, &damaged):
 		if err := c.guess(); err != nil {
-			return errors.Join(damaged, err)
+			return fmt.Errorf("%w; %w", damaged, err)
 		}
 	case err != nil:
 		return err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,10 +11,6 @@ import (
 	"husk/cgroups"
 	"husk/internal/linux"
 )
-
-// killBatch bounds the pidfds that are open at once while a signal is sent to
-// all processes of a container.
-const killBatch = 128
 
 // Kill sends sig to the init of container id; signal 0 asks only whether there
 // is one. SIGKILL to a container that shares its pid namespace ends everything
@@ -119,64 +114,14 @@ func (c *container) signalAll(sig unix.Signal) error {
 	if m == nil {
 		return c.signalInit(sig)
 	}
-	reached := false
-	for batch := range slices.Chunk(pids, killBatch) {
-		n, err := c.signalBatch(m, batch, sig)
-		if err != nil {
-			return fmt.Errorf("send signal %d to container %s: %w", int(sig), c.id, err)
-		}
-		reached = reached || n > 0
+	reached, err := linux.SignalListed(pids, sig, func() ([]int, error) { return m.Pids(true) })
+	if err != nil {
+		return fmt.Errorf("send signal %d to all of container %s: %w", int(sig), c.id, err)
 	}
-	if !reached {
+	if reached == 0 {
 		return ErrNotRunning
 	}
 	return nil
-}
-
-// signalBatch sends sig to those of pids that are in the cgroup, and returns
-// how many got it.
-//
-// Between the list and a signal a process may end and its pid be given away.
-// So the pidfds are opened first and the list is read again: a pid that is
-// still in it belongs to a process of this container, and the pidfd, which is
-// older, is either that process's or a dead one's.
-func (c *container) signalBatch(m cgroups.Manager, pids []int, sig unix.Signal) (int, error) {
-	pidfds := make(map[int]int, len(pids))
-	defer func() {
-		for _, fd := range pidfds {
-			unix.Close(fd)
-		}
-	}()
-	for _, pid := range pids {
-		fd, err := linux.PidfdOpen(pid)
-		if errors.Is(err, unix.ESRCH) {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		pidfds[pid] = fd
-	}
-	now, err := m.Pids(true)
-	if err != nil {
-		return 0, err
-	}
-	reached := 0
-	for _, pid := range now {
-		fd, ok := pidfds[pid]
-		if !ok {
-			continue
-		}
-		err := linux.PidfdSendSignal(fd, sig)
-		if errors.Is(err, unix.ESRCH) {
-			continue
-		}
-		if err != nil {
-			return reached, err
-		}
-		reached++
-	}
-	return reached, nil
 }
 
 // members lists the processes in the container's cgroup, and keeps the

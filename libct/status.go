@@ -101,7 +101,7 @@ func (c *container) alive() (bool, error) {
 		return false, nil
 	}
 	p, err := linux.Stat(c.rec.Pid)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+	if linux.NoProcess(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -136,8 +136,7 @@ func (c *container) initPidfd() (int, error) {
 		return -1, ErrNotRunning
 	}
 	fd, err := linux.PidfdOpen(c.rec.Pid)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-		// EINVAL and, since Linux 6.9, ENOENT: the pid is now a mere thread's.
+	if linux.NoProcess(err) {
 		return -1, ErrNotRunning
 	}
 	if err != nil {

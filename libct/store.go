@@ -130,7 +130,9 @@ func (r *Runtime) reserve(id string) (*container, error) {
 			return nil, err
 		}
 		if err := c.begin(); err != nil {
-			return nil, errors.Join(err, c.remove(), c.close())
+			_ = c.remove()
+			c.close()
+			return nil, err
 		}
 		return c, nil
 	}
@@ -239,8 +241,9 @@ func (c *container) acquire(lock int, wait time.Duration) error {
 }
 
 // close gives up the descriptors, and with them the lock.
-func (c *container) close() error {
-	return errors.Join(linux.Close(c.dir), linux.Close(c.root))
+func (c *container) close() {
+	unix.Close(c.dir)
+	unix.Close(c.root)
 }
 
 // load reads the record. The error is ErrNotExist if there is none, a

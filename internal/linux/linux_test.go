@@ -229,3 +229,33 @@ func TestBootID(t *testing.T) {
 		t.Errorf("boot ids %q and %q, %v", a, b, err)
 	}
 }
+
+func TestSignalListed(t *testing.T) {
+	var cmds []*exec.Cmd
+	var pids []int
+	for range 3 {
+		cmd := exec.Command("sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			t.Skipf("no sleep(1) to signal: %v", err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		cmds, pids = append(cmds, cmd), append(pids, cmd.Process.Pid)
+	}
+	cmds[2].Process.Kill()
+	cmds[2].Wait()
+	// The second has left the list when it is read again, the third has ended.
+	n, err := SignalListed(pids, unix.SIGKILL, func() ([]int, error) { return []int{pids[0], pids[2]}, nil })
+	if n != 1 || err != nil {
+		t.Errorf("%d reached, %v, want 1", n, err)
+	}
+	if err := cmds[0].Wait(); err == nil {
+		t.Error("the first did not end by a signal")
+	}
+	if p, err := Stat(pids[1]); err != nil || p.Dead() {
+		t.Errorf("the second got a signal: %+v, %v", p, err)
+	}
+	want := errors.New("no list")
+	if _, err := SignalListed(pids, 0, func() ([]int, error) { return nil, want }); err != want {
+		t.Errorf("error %v, want that of the list", err)
+	}
+}

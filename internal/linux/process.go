@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -97,10 +98,17 @@ func BootID() (string, error) {
 }
 
 // PidfdOpen returns a descriptor for the process pid (pidfd_open(2), Linux
-// 5.3); it is close-on-exec by itself. ESRCH: there is no such process.
+// 5.3); it is close-on-exec by itself. See NoProcess for its errors.
 func PidfdOpen(pid int) (int, error) {
 	fd, err := retry(func() (int, error) { return unix.PidfdOpen(pid, 0) })
 	return fd, os.NewSyscallError("pidfd_open", err)
+}
+
+// NoProcess reports whether err of PidfdOpen or Stat says that no process has
+// the pid (ESRCH, ENOENT), or that it has become the id of a process's second
+// or later thread (EINVAL; ENOENT since Linux 6.9).
+func NoProcess(err error) bool {
+	return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL)
 }
 
 // PidfdSendSignal sends sig to the process of pidfd (pidfd_send_signal(2));
@@ -108,6 +116,63 @@ func PidfdOpen(pid int) (int, error) {
 func PidfdSendSignal(pidfd int, sig unix.Signal) error {
 	err := repeat(func() error { return unix.PidfdSendSignal(pidfd, sig, nil, 0) })
 	return os.NewSyscallError("pidfd_send_signal", err)
+}
+
+// SignalListed sends sig to those of pids that list, called once more, still
+// names, and returns how many processes got it.
+//
+// Between a list of pids and a signal a process may end and its pid be given
+// away. So the pidfds are opened first and the list is read again: a pid that
+// is still in it belongs to a process that ought to be signalled, and the
+// pidfd, which is older, is either that process's or a dead one's.
+func SignalListed(pids []int, sig unix.Signal, list func() ([]int, error)) (reached int, err error) {
+	for batch := range slices.Chunk(pids, signalBatch) {
+		n, err := signalListed(batch, sig, list)
+		reached += n
+		if err != nil {
+			return reached, err
+		}
+	}
+	return reached, nil
+}
+
+// signalBatch bounds the pidfds that SignalListed has open at once.
+const signalBatch = 128
+
+func signalListed(pids []int, sig unix.Signal, list func() ([]int, error)) (reached int, err error) {
+	pidfds := make(map[int]int, len(pids))
+	defer func() {
+		for _, fd := range pidfds {
+			unix.Close(fd)
+		}
+	}()
+	for _, pid := range pids {
+		fd, err := PidfdOpen(pid)
+		if NoProcess(err) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		pidfds[pid] = fd
+	}
+	still, err := list()
+	if err != nil {
+		return 0, err
+	}
+	for _, pid := range still {
+		fd, ok := pidfds[pid]
+		if !ok {
+			continue
+		}
+		switch err := PidfdSendSignal(fd, sig); {
+		case err == nil:
+			reached++
+		case !errors.Is(err, unix.ESRCH):
+			return reached, err
+		}
+	}
+	return reached, nil
 }
 
 // PollIn waits until fd is readable (a pidfd: until its process has ended), or
