@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -180,10 +182,23 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func BenchmarkParseSpec(b *testing.B) {
+	for path, data := range documents(b, "config") {
+		b.Run(path, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ParseSpec(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
@@ -194,12 +209,29 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		start := threadTime(t)
 		spec, err := ParseSpec(data)
-		if err != nil {
+		if err == nil {
+			_ = Validate(spec)
+		}
+		if took := threadTime(t) - start; took > 50*time.Millisecond {
+			t.Errorf("%d bytes took %v", len(data), took)
+		}
+		if err != nil || spec.Windows != nil || spec.Solaris != nil || spec.VM != nil || spec.ZOS != nil || spec.FreeBSD != nil {
 			return
 		}
-		if err := json.Unmarshal(data, new(specs.Spec)); err != nil && spec.Windows == nil && spec.Solaris == nil && spec.VM == nil && spec.ZOS == nil && spec.FreeBSD == nil {
+		if err := json.Unmarshal(data, new(specs.Spec)); err != nil {
 			t.Errorf("%q: encoding/json refuses it: %v", data, err)
 		}
 	})
+}
+
+// threadTime returns the processor time of this thread, which other load on
+// the machine does not change.
+func threadTime(t testing.TB) time.Duration {
+	var usage unix.Rusage
+	check(t, unix.Getrusage(unix.RUSAGE_THREAD, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

@@ -19,7 +19,7 @@ func (e *Error) Error() string {
 	if e.Pointer == "" {
 		return e.Msg + place
 	}
-	return printable(e.Pointer) + ": " + e.Msg + place
+	return Printable(e.Pointer) + ": " + e.Msg + place
 }
 
 // Fail returns an *Error with this message for the place that the Decoder has
@@ -89,9 +89,9 @@ func EscapePointer(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
-// printable returns s fit for one line of a log: names in a document may hold
-// anything.
-func printable(s string) string {
+// Printable returns s fit for one line of a log, escaped and of limited
+// length: names in a document may hold anything.
+func Printable(s string) string {
 	quoted := strconv.QuoteToGraphic(s)
 	return shorten(quoted[1 : len(quoted)-1])
 }

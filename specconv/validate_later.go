@@ -1,0 +1,97 @@
+package specconv
+
+import (
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// later lists what the specification has and this release does not do. It is
+// refused by name, since a field dropped in silence is a container with less
+// isolation, or another, than was asked for. find gets a Spec with Linux set
+// and returns JSON pointers to what it found. A row goes when its feature comes.
+var later = []struct {
+	what    string
+	section string
+	find    func(*specs.Spec) []string
+}{
+	{"a user namespace", "config-linux.md#namespaces", func(s *specs.Spec) []string { return findNamespace(s, specs.UserNamespace) }},
+	{"uidMappings", "config-linux.md#user-namespace-mappings", func(s *specs.Spec) []string { return found(len(s.Linux.UIDMappings) > 0, "/linux/uidMappings") }},
+	{"gidMappings", "config-linux.md#user-namespace-mappings", func(s *specs.Spec) []string { return found(len(s.Linux.GIDMappings) > 0, "/linux/gidMappings") }},
+	{"a time namespace", "config-linux.md#namespaces", func(s *specs.Spec) []string { return findNamespace(s, specs.TimeNamespace) }},
+	{"timeOffsets", "config-linux.md#offset-for-time-namespace", func(s *specs.Spec) []string { return found(len(s.Linux.TimeOffsets) > 0, "/linux/timeOffsets") }},
+	{"an id-mapped mount", "config.md#mounts", findIDMappedMounts},
+	{"scheduler", "config.md#linux-process", func(s *specs.Spec) []string {
+		return found(s.Process != nil && s.Process.Scheduler != nil, "/process/scheduler")
+	}},
+	{"ioPriority", "config.md#linux-process", func(s *specs.Spec) []string {
+		return found(s.Process != nil && s.Process.IOPriority != nil, "/process/ioPriority")
+	}},
+	{"execCPUAffinity", "config.md#linux-process", func(s *specs.Spec) []string {
+		set := s.Process != nil && s.Process.ExecCPUAffinity != nil && *s.Process.ExecCPUAffinity != specs.CPUAffinity{}
+		return found(set, "/process/execCPUAffinity")
+	}},
+	{"personality", "config-linux.md#personality", func(s *specs.Spec) []string { return found(s.Linux.Personality != nil, "/linux/personality") }},
+	{"memoryPolicy", "config-linux.md#memory-policy", func(s *specs.Spec) []string { return found(s.Linux.MemoryPolicy != nil, "/linux/memoryPolicy") }},
+	{"intelRdt", "config-linux.md#intelrdt", func(s *specs.Spec) []string { return found(s.Linux.IntelRdt != nil, "/linux/intelRdt") }},
+	{"netDevices", "config-linux.md#network-devices", func(s *specs.Spec) []string { return found(len(s.Linux.NetDevices) > 0, "/linux/netDevices") }},
+	{"SCMP_ACT_NOTIFY", "config-linux.md#seccomp", findSeccompNotify},
+	{"vm", "config-vm.md", func(s *specs.Spec) []string { return found(s.VM != nil, "/vm") }},
+}
+
+// later notes what the table finds.
+func (r *report) later(s *specs.Spec) {
+	if s.Linux == nil {
+		withLinux := *s
+		withLinux.Linux = new(specs.Linux)
+		s = &withLinux
+	}
+	for _, row := range later {
+		r.section = row.section
+		for _, pointer := range row.find(s) {
+			r.add(pointer, "%s is not supported by this release", row.what)
+		}
+	}
+}
+
+func found(is bool, pointer string) []string {
+	if is {
+		return []string{pointer}
+	}
+	return nil
+}
+
+func findNamespace(s *specs.Spec, typ specs.LinuxNamespaceType) (pointers []string) {
+	for i, ns := range s.Linux.Namespaces {
+		if ns.Type == typ {
+			pointers = append(pointers, at("linux", "namespaces", i))
+		}
+	}
+	return pointers
+}
+
+func findIDMappedMounts(s *specs.Spec) (pointers []string) {
+	for i, m := range s.Mounts {
+		if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 || slices.Contains(m.Options, "idmap") || slices.Contains(m.Options, "ridmap") {
+			pointers = append(pointers, at("mounts", i))
+		}
+	}
+	return pointers
+}
+
+// findSeccompNotify looks for the action only: without it, listenerPath is to
+// be ignored.
+func findSeccompNotify(s *specs.Spec) (pointers []string) {
+	if s.Linux.Seccomp == nil {
+		return nil
+	}
+	if s.Linux.Seccomp.DefaultAction == specs.ActNotify {
+		pointers = append(pointers, "/linux/seccomp/defaultAction")
+	}
+	for i, rule := range s.Linux.Seccomp.Syscalls {
+		if rule.Action == specs.ActNotify {
+			pointers = append(pointers, at("linux", "seccomp", "syscalls", i, "action"))
+		}
+	}
+	return pointers
+}

@@ -1,0 +1,158 @@
+package specconv
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// checkVersion demands semantic versioning and major version 1, within which
+// the specification stays compatible: what a newer minor version added is
+// either unknown here, and to be ignored, or refused by name.
+func checkVersion(r *report, s *specs.Spec) {
+	switch major, ok := majorVersion(s.Version); {
+	case s.Version == "":
+		r.add("/ociVersion", "is required")
+	case !ok:
+		r.add("/ociVersion", "%.100q is not in SemVer 2.0.0 format", s.Version)
+	case major != "1":
+		r.add("/ociVersion", "version %.100q is not supported: this runtime supports 1.0.0 and later versions 1.x", s.Version)
+	}
+}
+
+// majorVersion takes a version apart by the grammar of semver.org 2.0.0.
+func majorVersion(v string) (major string, ok bool) {
+	v, build, hasBuild := strings.Cut(v, "+")
+	core, pre, hasPre := strings.Cut(v, "-")
+	numbers := strings.Split(core, ".")
+	if len(numbers) != 3 || !semverIdentifiers(core, true) || strings.ContainsFunc(core, notDigitOrDot) {
+		return "", false
+	}
+	if hasPre && !semverIdentifiers(pre, true) || hasBuild && !semverIdentifiers(build, false) {
+		return "", false
+	}
+	return numbers[0], true
+}
+
+func notDigitOrDot(c rune) bool { return c != '.' && (c < '0' || c > '9') }
+
+// semverIdentifiers checks identifiers separated by dots; plain says whether
+// numbers must be without leading zeros.
+func semverIdentifiers(list string, plain bool) bool {
+	for id := range strings.SplitSeq(list, ".") {
+		numeric := true
+		for _, c := range []byte(id) {
+			switch {
+			case '0' <= c && c <= '9':
+			case c == '-', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+				numeric = false
+			default:
+				return false
+			}
+		}
+		if id == "" || plain && numeric && len(id) > 1 && id[0] == '0' {
+			return false
+		}
+	}
+	return true
+}
+
+func checkRoot(r *report, s *specs.Spec) {
+	switch {
+	case s.Root == nil:
+		r.add("/root", "root must be specified")
+	case s.Root.Path == "":
+		r.add("/root/path", "is required")
+	default:
+		r.text(s.Root.Path, "root", "path")
+	}
+}
+
+func checkMounts(r *report, s *specs.Spec) {
+	r.count(len(s.Mounts), "mounts")
+	for i := range s.Mounts {
+		checkMount(r, &s.Mounts[i], i)
+	}
+}
+
+func checkMount(r *report, m *specs.Mount, i int) {
+	r.text(m.Destination, "mounts", i, "destination")
+	r.text(m.Source, "mounts", i, "source")
+	r.text(m.Type, "mounts", i, "type")
+	r.texts(m.Options, "mounts", i, "options")
+	r.count(len(m.Options), "mounts", i, "options")
+
+	// A relative destination is deprecated but valid, and counts from "/".
+	if m.Destination == "" {
+		r.add(at("mounts", i, "destination"), "is required")
+	} else if path.Clean("/"+m.Destination) == "/" {
+		r.add(at("mounts", i, "destination"), "mountpoint %.100q is on the top of rootfs", m.Destination)
+	}
+
+	bind := slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
+	switch {
+	case bind && m.Source == "":
+		r.add(at("mounts", i, "source"), "is required for a bind mount")
+	case !bind && m.Type == "bind":
+		r.add(at("mounts", i, "options"), `a bind mount needs the option "bind" or "rbind", the type does not make it one`)
+	case !bind && m.Type == "" && !slices.Contains(m.Options, "remount"):
+		r.add(at("mounts", i, "type"), "is required unless it is a bind mount")
+	}
+
+	if (len(m.UIDMappings) == 0) != (len(m.GIDMappings) == 0) {
+		r.add(at("mounts", i), "uidMappings and gidMappings must be specified along with each other")
+	}
+	checkMappingList(r, m.UIDMappings, "mounts", i, "uidMappings")
+	checkMappingList(r, m.GIDMappings, "mounts", i, "gidMappings")
+}
+
+func checkHostname(r *report, s *specs.Spec) { checkUTSName(r, s, s.Hostname, "hostname") }
+
+func checkDomainname(r *report, s *specs.Spec) { checkUTSName(r, s, s.Domainname, "domainname") }
+
+func checkUTSName(r *report, s *specs.Spec, name, field string) {
+	const limit = 64 // __NEW_UTS_LEN, <linux/utsname.h>
+	if name != "" && (s.Linux == nil || !hasNamespace(s.Linux, specs.UTSNamespace)) {
+		r.add(at(field), "unable to set %s without a private UTS namespace", field)
+	}
+	if len(name) > limit {
+		r.add(at(field), "is longer than %d bytes", limit)
+	}
+	r.text(name, field)
+}
+
+func checkHooks(r *report, s *specs.Spec) {
+	if s.Hooks == nil {
+		return
+	}
+	for _, list := range []struct {
+		name  string
+		hooks []specs.Hook
+	}{
+		{"prestart", s.Hooks.Prestart}, //nolint:staticcheck // deprecated, but to be served
+		{"createRuntime", s.Hooks.CreateRuntime},
+		{"createContainer", s.Hooks.CreateContainer},
+		{"startContainer", s.Hooks.StartContainer},
+		{"poststart", s.Hooks.Poststart},
+		{"poststop", s.Hooks.Poststop},
+	} {
+		r.count(len(list.hooks), "hooks", list.name)
+		for i, h := range list.hooks {
+			r.absolute(h.Path, "hooks", list.name, i, "path")
+			r.texts(h.Args, "hooks", list.name, i, "args")
+			checkEnv(r, h.Env, "hooks", list.name, i, "env")
+			if h.Timeout != nil && *h.Timeout <= 0 {
+				r.add(at("hooks", list.name, i, "timeout"), "%d is not greater than zero", *h.Timeout)
+			}
+		}
+	}
+}
+
+func checkAnnotations(r *report, s *specs.Spec) {
+	r.count(len(s.Annotations), "annotations")
+	if _, empty := s.Annotations[""]; empty {
+		r.add(at("annotations", ""), "key must not be an empty string")
+	}
+}
