@@ -3,7 +3,6 @@ package libct
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,17 +81,12 @@ func (c *container) acquireToDelete(force bool) error {
 }
 
 // destroy ends the container and removes it. Each step finds what is left of
-// its object, if anything, so that all of them may be done again.
+// its object, if anything, so that all of them may be done again. The record
+// of another boot leaves nothing but files to remove, and hooks to run.
 func (c *container) destroy(force bool) error {
 	deadline := time.Now().Add(c.r.wait)
-	same, err := c.sameBoot()
-	if err != nil {
+	if err := c.end(force, deadline); err != nil {
 		return err
-	}
-	if same { // else there is nothing but files
-		if err := c.end(force, deadline); err != nil {
-			return err
-		}
 	}
 	if c.rec.Poststop {
 		if err := c.r.runHooks(c, "poststop"); err != nil {
@@ -110,12 +104,9 @@ func (c *container) destroy(force bool) error {
 // end kills the container's processes, waits until they are gone, and removes
 // the cgroup.
 func (c *container) end(force bool, deadline time.Time) error {
-	var m cgroups.Manager
-	if len(c.rec.Cgroup.Paths) > 0 {
-		var err error
-		if m, err = cgroups.Load(c.rec.Cgroup); err != nil {
-			return fmt.Errorf("container %s: %w", c.id, err)
-		}
+	m, err := c.cgroup()
+	if err != nil {
+		return err
 	}
 	pidfd, err := c.initPidfd()
 	if err == nil {
@@ -130,7 +121,7 @@ func (c *container) end(force bool, deadline time.Time) error {
 	// may be in the cgroup is a half-made container or an exec that did not come
 	// to join.
 	if m != nil && (force || !c.rec.OwnPidns || c.rec.Phase == phaseCreating) {
-		if err := m.Kill(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := m.Kill(); err != nil && !cgroupGone(err) {
 			return fmt.Errorf("kill all of container %s: %w", c.id, err)
 		}
 	}

@@ -176,23 +176,25 @@ func TestDeleteAfterReboot(t *testing.T) {
 }
 
 func TestDeleteForceEndsWhoHangs(t *testing.T) {
-	r := newRuntime(t)
-	init := spawn(t)
-	r.put(t, "c", init.own)
-	hanging, err := r.open("c", unix.LOCK_EX)
-	if err != nil {
-		t.Fatal(err)
+	for _, ph := range []phase{phaseCreating, phaseCreated} {
+		r := newRuntime(t)
+		init := spawn(t)
+		r.put(t, "c", func(rec *record) { init.own(rec); rec.Phase = ph })
+		hanging, err := r.open("c", unix.LOCK_EX)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan struct{})
+		go func() {
+			init.Wait() // as a create or start would that waits for init
+			hanging.close()
+			close(gone)
+		}()
+		if err := r.Delete("c", true); err != nil || r.exists("c") {
+			t.Errorf("%s: %v, still there %v", ph, err, r.exists("c"))
+		}
+		<-gone
 	}
-	gone := make(chan struct{})
-	go func() {
-		init.Wait() // as a start would that waits for init
-		hanging.close()
-		close(gone)
-	}()
-	if err := r.Delete("c", true); err != nil || r.exists("c") {
-		t.Errorf("%v, still there %v", err, r.exists("c"))
-	}
-	<-gone
 }
 
 func TestDeleteDeadline(t *testing.T) {

@@ -3,7 +3,6 @@ package libct
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -69,11 +68,11 @@ func (c *container) signal(pidfd int, sig unix.Signal) error {
 	if err != nil || !frozen {
 		return err
 	}
-	m, err := cgroups.Load(c.rec.Cgroup)
-	if err == nil {
-		err = m.Freeze(false)
-	}
+	m, err := c.cgroup()
 	if err != nil {
+		return err
+	}
+	if err := m.Freeze(false); err != nil && !cgroupGone(err) {
 		return fmt.Errorf("resume paused container %s after SIGKILL: %w", c.id, err)
 	}
 	return nil
@@ -92,7 +91,7 @@ func (c *container) killAll() error {
 		return nil // its end set off the delete that came before the lock
 	case err != nil:
 		return err
-	case m == nil && initErr == nil:
+	case m == nil && initErr == nil && !c.rec.OwnPidns:
 		c.r.warn("kill container %s: it has no cgroup, so processes besides its init may be left", c.id)
 		return nil
 	case len(pids) == 0:
@@ -129,18 +128,15 @@ func (c *container) signalAll(sig unix.Signal) error {
 // would get a cgroup of the same name. There is no Manager if the container
 // has no cgroup.
 func (c *container) members() ([]int, cgroups.Manager, error) {
-	if len(c.rec.Cgroup.Paths) == 0 {
-		return nil, nil, nil
+	m, err := c.cgroup()
+	if err != nil || m == nil {
+		return nil, nil, err
 	}
 	if err := c.acquire(unix.LOCK_SH, c.r.wait); err != nil {
 		return nil, nil, err
 	}
-	m, err := cgroups.Load(c.rec.Cgroup)
-	if err != nil {
-		return nil, nil, fmt.Errorf("container %s: %w", c.id, err)
-	}
 	pids, err := m.Pids(true)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !cgroupGone(err) {
 		return nil, nil, fmt.Errorf("list processes of container %s: %w", c.id, err)
 	}
 	return pids, m, nil

@@ -198,3 +198,29 @@ func TestKillDoesNotWait(t *testing.T) {
 	}
 	init.ended()
 }
+
+// A record of another boot may name a cgroup that is somebody else's today,
+// even with the same inode number.
+func TestKillAfterReboot(t *testing.T) {
+	r := newRuntime(t)
+	init := spawn(t)
+	m := cgroup(t, init)
+	r.put(t, "c", func(rec *record) {
+		in(m, init, false)(rec)
+		rec.BootID = "00000000-0000-4000-8000-000000000000"
+	})
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
+		if err := r.Kill("c", sig, true); err != nil {
+			t.Error(err)
+		}
+		if err := r.Kill("c", sig, false); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("signal %d: %v, want ErrNotRunning", sig, err)
+		}
+	}
+	if pids, err := r.Pids("c"); err != nil || len(pids) > 0 {
+		t.Errorf("processes %v, %v", pids, err)
+	}
+	if !init.alive() {
+		t.Error("a process of this boot was killed")
+	}
+}

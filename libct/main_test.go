@@ -35,6 +35,13 @@ func command(args []string) error {
 		return err
 	}
 	switch args[0] {
+	case "reserve":
+		c, err := r.reserve(args[2])
+		if err != nil {
+			return err
+		}
+		c.rec.Bundle = args[3]
+		return c.save()
 	case "delete":
 		return r.Delete(args[2], false)
 	case "force":

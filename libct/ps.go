@@ -1,14 +1,6 @@
 package libct
 
-import (
-	"errors"
-	"fmt"
-	"io/fs"
-
-	"golang.org/x/sys/unix"
-
-	"husk/cgroups"
-)
+import "fmt"
 
 // Pids lists the processes of container id, those in cgroups below its own
 // included, as seen from the caller's pid namespace. A stopped container may
@@ -19,22 +11,19 @@ func (r *Runtime) Pids(id string) ([]int, error) {
 		return nil, err
 	}
 	defer c.close()
-	if len(c.rec.Cgroup.Paths) == 0 {
+	m, err := c.cgroup()
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
 		alive, err := c.alive()
 		if err != nil || !alive {
 			return nil, err
 		}
 		return []int{c.rec.Pid}, nil
 	}
-	m, err := cgroups.Load(c.rec.Cgroup)
-	if err != nil {
-		return nil, fmt.Errorf("container %s: %w", id, err)
-	}
 	pids, err := m.Pids(true)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-		return nil, nil // the cgroup went with the last process
-	}
-	if err != nil {
+	if err != nil && !cgroupGone(err) {
 		return nil, fmt.Errorf("list processes of container %s: %w", id, err)
 	}
 	return pids, nil

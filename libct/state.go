@@ -241,35 +241,47 @@ type ContainerState struct {
 // AppendJSON appends the state as runc prints it: members in this order, two
 // blanks for each level, no newline at the end.
 func (s *ContainerState) AppendJSON(dst []byte) []byte {
-	dst = append(dst, "{\n  \"ociVersion\": "...)
-	dst = jsonscan.AppendString(dst, s.OCIVersion)
-	dst = append(dst, ",\n  \"id\": "...)
-	dst = jsonscan.AppendString(dst, s.ID)
-	dst = append(dst, ",\n  \"pid\": "...)
-	dst = strconv.AppendInt(dst, int64(s.Pid), 10)
-	dst = append(dst, ",\n  \"status\": "...)
-	dst = jsonscan.AppendString(dst, string(s.Status))
-	dst = append(dst, ",\n  \"bundle\": "...)
-	dst = jsonscan.AppendString(dst, s.Bundle)
-	dst = append(dst, ",\n  \"rootfs\": "...)
-	dst = jsonscan.AppendString(dst, s.Rootfs)
-	dst = append(dst, ",\n  \"created\": \""...)
-	dst = s.Created.AppendFormat(dst, time.RFC3339Nano)
-	dst = append(dst, '"')
+	return s.append(dst, "\n  ", "\n    ", ": ", "\n")
+}
+
+// AppendCompactJSON is AppendJSON without white space.
+func (s *ContainerState) AppendCompactJSON(dst []byte) []byte {
+	return s.append(dst, "", "", ":", "")
+}
+
+// append appends the state with the given white space: before a member, before
+// a member one level below, between name and value, and at the end.
+func (s *ContainerState) append(dst []byte, member, below, colon, end string) []byte {
+	key := func(name string) {
+		dst = append(append(dst, member...), name...)
+		dst = append(dst, colon...)
+	}
+	text := func(name, value string) {
+		key(name)
+		dst = append(jsonscan.AppendString(dst, value), ',')
+	}
+	dst = append(dst, '{')
+	text(`"ociVersion"`, s.OCIVersion)
+	text(`"id"`, s.ID)
+	key(`"pid"`)
+	dst = append(strconv.AppendInt(dst, int64(s.Pid), 10), ',')
+	text(`"status"`, string(s.Status))
+	text(`"bundle"`, s.Bundle)
+	text(`"rootfs"`, s.Rootfs)
+	text(`"created"`, s.Created.Format(time.RFC3339Nano))
 	if len(s.Annotations) > 0 {
-		dst = append(dst, ",\n  \"annotations\": {"...)
-		for i, k := range slices.Sorted(maps.Keys(s.Annotations)) {
+		key(`"annotations"`)
+		dst = append(dst, '{')
+		for i, name := range slices.Sorted(maps.Keys(s.Annotations)) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(dst, "\n    "...)
-			dst = jsonscan.AppendString(dst, k)
-			dst = append(dst, ": "...)
-			dst = jsonscan.AppendString(dst, s.Annotations[k])
+			dst = jsonscan.AppendString(append(dst, below...), name)
+			dst = jsonscan.AppendString(append(dst, colon...), s.Annotations[name])
 		}
-		dst = append(dst, "\n  }"...)
+		dst = append(append(dst, member...), "},"...)
 	}
-	dst = append(dst, ",\n  \"owner\": "...)
+	key(`"owner"`)
 	dst = jsonscan.AppendString(dst, s.Owner)
-	return append(dst, "\n}"...)
+	return append(append(dst, end...), '}')
 }

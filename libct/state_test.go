@@ -1,6 +1,7 @@
 package libct
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -188,6 +189,13 @@ func TestAppendJSON(t *testing.T) {
 		}
 		if got := string(s.AppendJSON([]byte("x"))); got != "x"+string(want) {
 			t.Errorf("got %s\nwant %s", got, want)
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, want); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(s.AppendCompactJSON(nil)); got != compact.String() {
+			t.Errorf("got %s\nwant %s", got, &compact)
 		}
 	}
 }

@@ -114,16 +114,17 @@ func (c *container) alive() (bool, error) {
 }
 
 // sameBoot reports whether the record is of this boot. If not, all it names is
-// gone except for files.
-func (c *container) sameBoot() (bool, error) {
+// gone except for files: pids and cgroups of these names are somebody else's.
+func (c *container) sameBoot() (same bool, err error) {
 	if c.rec.BootID == "" {
 		return true, nil
 	}
-	boot, err := linux.BootID()
-	if err != nil {
-		return false, fmt.Errorf("read boot id: %w", err)
+	if c.boot == "" {
+		if c.boot, err = linux.BootID(); err != nil {
+			return false, fmt.Errorf("read boot id: %w", err)
+		}
 	}
-	return boot == c.rec.BootID, nil
+	return c.boot == c.rec.BootID, nil
 }
 
 // initPidfd returns a pidfd of the container's init, or ErrNotRunning.
@@ -176,19 +177,35 @@ func (c *container) waiting() (bool, error) {
 }
 
 func (c *container) frozen() (bool, error) {
-	if len(c.rec.Cgroup.Paths) == 0 {
-		return false, nil
-	}
-	m, err := cgroups.Load(c.rec.Cgroup)
-	if err != nil {
-		return false, fmt.Errorf("container %s: %w", c.id, err)
+	m, err := c.cgroup()
+	if err != nil || m == nil {
+		return false, err
 	}
 	frozen, err := m.Frozen()
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-		return false, nil // somebody removed the cgroup
-	}
-	if err != nil {
+	if err != nil && !cgroupGone(err) {
 		return false, fmt.Errorf("look whether container %s is paused: %w", c.id, err)
 	}
 	return frozen, nil
+}
+
+// cgroup returns the Manager of the container's cgroup, nil if it has none.
+func (c *container) cgroup() (cgroups.Manager, error) {
+	if len(c.rec.Cgroup.Paths) == 0 {
+		return nil, nil
+	}
+	same, err := c.sameBoot()
+	if err != nil || !same {
+		return nil, err
+	}
+	m, err := cgroups.Load(c.rec.Cgroup)
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", c.id, err)
+	}
+	return m, nil
+}
+
+// cgroupGone reports whether err says that a cgroup does not exist, or was
+// removed while it was open (ENODEV).
+func cgroupGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV)
 }

@@ -68,10 +68,11 @@ func (r *Runtime) warn(format string, args ...any) {
 type container struct {
 	r    *Runtime
 	id   string
-	root int  // descriptor of the state root
-	dir  int  // descriptor of <root>/<id>
-	lock int  // what is held on dir: 0, LOCK_SH, LOCK_EX
-	busy bool // phase is creating and the creator lives
+	root int    // descriptor of the state root
+	dir  int    // descriptor of <root>/<id>
+	lock int    // what is held on dir: 0, LOCK_SH, LOCK_EX
+	busy bool   // phase is creating and the creator lives
+	boot string // id of this boot, once it was needed
 	rec  record
 }
 
@@ -249,6 +250,7 @@ func (c *container) close() {
 // load reads the record. The error is ErrNotExist if there is none, a
 // *DamagedError if it is of no use.
 func (c *container) load() error {
+	c.busy = false
 	if err := c.read(); err != nil || c.rec.Phase != phaseCreating || c.lock != 0 {
 		return err
 	}

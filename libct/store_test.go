@@ -2,8 +2,10 @@ package libct
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -169,6 +171,36 @@ func TestReserveHasOneWinner(t *testing.T) {
 		all.Wait()
 		if n := won.Load(); n != 1 {
 			t.Fatalf("%d creators got the id", n)
+		}
+		if err := r.Delete("c", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestReserveHasOneWinnerAmongProcesses(t *testing.T) {
+	r := newRuntime(t)
+	for range 5 {
+		var cmds []*exec.Cmd
+		for i := range 8 {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=reserve %s c bundle%d", commandEnv, r.path, i))
+			cmd.Stderr = new(strings.Builder)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			cmds = append(cmds, cmd)
+		}
+		var won []string
+		for i, cmd := range cmds {
+			if cmd.Wait() == nil {
+				won = append(won, fmt.Sprintf("bundle%d", i))
+			} else if msg := cmd.Stderr.(*strings.Builder).String(); msg != ErrExist.Error()+"\n" {
+				t.Errorf("loser says %q", msg)
+			}
+		}
+		if s, err := r.State("c"); err != nil || len(won) != 1 || s.Bundle != won[0] {
+			t.Fatalf("winners %q, the record is of %+v, %v", won, s, err)
 		}
 		if err := r.Delete("c", false); err != nil {
 			t.Fatal(err)
