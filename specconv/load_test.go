@@ -120,12 +120,14 @@ func fill(v reflect.Value, n int) {
 
 func TestParseErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		`null`:                            `expected an object, found null (line 1, column 1)`,
-		`{"process":{"args":["a",1]}}`:    `/process/args/1: expected a string, found a number (line 1, column 25)`,
-		`{"process":{"args":[null]}}`:     `/process/args/0: expected a value, found null`,
-		`{"Process":{}}`:                  `/Process: unknown member "Process" differs only in case from "process"`,
-		`{"x":1,"x":1}`:                   `/x: member "x" appears twice in one object`,
-		`{"process":{"user":{"uid":-1}}}`: `/process/user/uid: -1 is out of range for an unsigned integer of 32 bits (uint32)`,
+		`null`:                         `expected an object, found null (line 1, column 1)`,
+		`{"process":{"args":["a",1]}}`: `/process/args/1: expected a string, found a number (line 1, column 25)`,
+		`{"process":{"args":[null]}}`:  `/process/args/0: expected a value, found null`,
+		`{"Process":{}}`:               `/Process: unknown member "Process" differs only in case from "process"`,
+		`{"process":{"user":{"uid":1000}},"Process":{"user":{"uid":0}}}`: `/Process: unknown member "Process" differs only in case from "process"`,
+		`{"process":{"user":{"uid":1000,"u\u0069d":0}}}`:                 `/process/user/uid: member "uid" appears twice in one object`,
+		`{"x":1,"x":1}`:                                        `/x: member "x" appears twice in one object`,
+		`{"process":{"user":{"uid":-1}}}`:                      `/process/user/uid: -1 is out of range for an unsigned integer of 32 bits (uint32)`,
 		`{"linux":{"resources":{"blockIO":{"weight":65536}}}}`: `/linux/resources/blockIO/weight: 65536 is out of range for an unsigned integer of 16 bits (uint16)`,
 		`{"linux":{"resources":{"memory":{"limit":1.5}}}}`:     `/linux/resources/memory/limit: 1.5 is not written as an integer`,
 		`{"annotations":{"a/b":1}}`:                            `/annotations/a~1b: expected a string, found a number`,

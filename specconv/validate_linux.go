@@ -189,6 +189,10 @@ func checkCgroupsPath(r *report, l *specs.Linux) {
 	if len(l.CgroupsPath) >= unix.PathMax {
 		r.add("/cgroupsPath", "is longer than %d bytes", unix.PathMax-1)
 	}
+	if path.Clean("/"+l.CgroupsPath) == "/" {
+		// To kill the container is to kill everything in its cgroup.
+		r.add("/cgroupsPath", "%.200q is a root of the cgroup hierarchy", l.CgroupsPath)
+	}
 	for name := range strings.SplitSeq(l.CgroupsPath, "/") {
 		switch {
 		case name == "..":

@@ -222,6 +222,8 @@ var broken = []struct{ change, pointer, msg string }{
 
 	// Control groups.
 	{`/linux/cgroupsPath "/a/../b"`, "/linux/cgroupsPath", `has a ".." in it`},
+	{`/linux/cgroupsPath "/"`, "/linux/cgroupsPath", "is a root of the cgroup hierarchy"},
+	{`/linux/cgroupsPath "./"`, "/linux/cgroupsPath", "is a root of the cgroup hierarchy"},
 	{`/linux/cgroupsPath "../x"`, "/linux/cgroupsPath", `has a ".." in it`},
 	{`/linux/cgroupsPath "/a` + nul + `"`, "/linux/cgroupsPath", "control character"},
 	{`/linux/cgroupsPath "/a\nb"`, "/linux/cgroupsPath", "control character"},
