@@ -94,6 +94,11 @@ func finish(p *specs.LinuxSeccomp, bits uint32, reply *wire.Reply) (*Filter, err
 	if err != nil {
 		return nil, err
 	}
+	checks, err := argumentChecks(p, reply.Numbers)
+	if err != nil {
+		return nil, err
+	}
+	prologue = append(prologue, checks...)
 	n := len(prologue) + len(reply.Program)
 	if len(reply.Program) == 0 || n > maxInstructions {
 		return nil, fmt.Errorf("compile seccomp profile: /linux/seccomp: the filter has %d instructions, the kernel takes 1 to %d", n, maxInstructions)
@@ -127,6 +132,9 @@ func skippedWarning(reply *wire.Reply) string {
 }
 
 func describe(status unix.WaitStatus) string {
+	if status.Signaled() && status.Signal() == unix.SIGKILL {
+		return "was killed; if not by hand, libseccomp was busy with the profile for too long"
+	}
 	if status.Signaled() {
 		return "was ended by " + status.Signal().String()
 	}

@@ -80,6 +80,9 @@ func TestDocker(t *testing.T) {
 			t.Errorf("%s: %#x, want %#x", tc.name, got, tc.want)
 		}
 	}
+	if err := checkArguments(docker(t), arch, f); err != nil {
+		t.Error(err)
+	}
 	if f.Notify || f.Flags != unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW {
 		t.Errorf("notify %v, flags %#x", f.Notify, f.Flags)
 	}
@@ -253,6 +256,26 @@ func TestArchitectures(t *testing.T) {
 	}
 }
 
+// On x86, socket has a number of its own and is also reached by socketcall.
+func TestSocketOnX86(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("only amd64 filters cover x86")
+	}
+	p := docker(t)
+	if !slices.Contains(p.Architectures, specs.ArchX86) {
+		p.Architectures = append(p.Architectures, specs.ArchX86)
+	}
+	f := compile(t, p)
+	const socketcall, socket = 102, 359
+	for domain, want := range map[uint64]uint32{unix.AF_INET: allow, unix.AF_VSOCK: eperm, unix.AF_ALG: eperm, unix.AF_QIPCRTR: allow} {
+		if got := decide(t, f, unix.AUDIT_ARCH_I386, socket, domain); got != want {
+			t.Errorf("domain %d: %#x, want %#x", domain, got, want)
+		}
+	}
+	// Arguments behind a pointer can't be looked at.
+	t.Logf("socketcall: %#x", decide(t, f, unix.AUDIT_ARCH_I386, socketcall, 1))
+}
+
 // Every architecture of one byte order at once, with all of Docker's rules.
 func TestAllArchitecturesAtOnce(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
@@ -330,6 +353,9 @@ func TestEngines(t *testing.T) {
 		}
 		if got := decide(t, f, arch, 9000); got != enosys {
 			t.Errorf("%s: far future %#x", file, got)
+		}
+		if err := checkArguments(spec.Linux.Seccomp, arch, f); err != nil {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 	t.Logf("%d of %d configurations have a profile", compiled, len(files))

@@ -60,13 +60,15 @@ func randomProfile(r *rand.Rand) *specs.LinuxSeccomp {
 	}
 	for _, name := range slices.Sorted(maps.Keys(randomCalls())) {
 		action := pick(r, actions)
-		s := rule(action, name)
-		for _, index := range r.Perm(6)[:r.IntN(5)] {
-			s.Args = append(s.Args, specs.LinuxSeccompArg{
-				Index: uint(index), Value: edge(r), ValueTwo: edge(r), Op: pick(r, operators),
-			})
+		for range r.IntN(4) {
+			s := rule(action, name)
+			for range r.IntN(4) {
+				s.Args = append(s.Args, specs.LinuxSeccompArg{
+					Index: uint(r.IntN(6)), Value: edge(r), ValueTwo: edge(r), Op: pick(r, operators),
+				})
+			}
+			p.Syscalls = append(p.Syscalls, s)
 		}
-		p.Syscalls = append(p.Syscalls, s)
 	}
 	return p
 }
@@ -175,4 +177,70 @@ func FuzzMeaning(f *testing.F) {
 			t.Errorf("%v\n%+v", err, p)
 		}
 	})
+}
+
+// argumentCalls are those for which the profiles of the engines look at
+// arguments.
+func argumentCalls() map[string]uint32 {
+	return map[string]uint32{
+		"clone": unix.SYS_CLONE, "socket": unix.SYS_SOCKET, "personality": unix.SYS_PERSONALITY,
+		"prctl": unix.SYS_PRCTL, "ioctl": unix.SYS_IOCTL, "kcmp": unix.SYS_KCMP,
+	}
+}
+
+// checkArguments makes calls with all values at the borders of a profile's
+// conditions. If rules of several actions match, any of them is right; if none
+// does, only the default is.
+func checkArguments(p *specs.LinuxSeccomp, arch uint32, f *seccomp.Filter) error {
+	for name, number := range argumentCalls() {
+		values := [6][]uint64{}
+		for i := range values {
+			values[i] = []uint64{0}
+		}
+		for i := range p.Syscalls {
+			for _, a := range p.Syscalls[i].Args {
+				if slices.Contains(p.Syscalls[i].Names, name) {
+					for _, v := range []uint64{a.Value, a.ValueTwo} {
+						values[a.Index] = append(values[a.Index], v-1, v, v+1, v|1<<32, v|1<<63)
+					}
+				}
+			}
+		}
+		for n := range 20000 {
+			r := rand.New(rand.NewPCG(uint64(n), 0))
+			c := call{number: number, arch: arch}
+			for i := range c.args {
+				c.args[i] = pick(r, values[i])
+			}
+			got, err := evaluate(f.Instructions, &c)
+			if want := possible(p, name, c.args); err != nil || !slices.Contains(want, got) {
+				return fmt.Errorf("%s %#x: got %#x, %v, want one of %#x", name, c.args, got, err, want)
+			}
+		}
+	}
+	return nil
+}
+
+// possible returns the results of all rules that match, or of the default.
+func possible(p *specs.LinuxSeccomp, name string, args [6]uint64) []uint32 {
+	result := func(action specs.LinuxSeccompAction, errno *uint) uint32 {
+		switch {
+		case action == specs.ActAllow:
+			return allow
+		case action == specs.ActErrno && errno != nil:
+			return unix.SECCOMP_RET_ERRNO | uint32(*errno)
+		}
+		return eperm
+	}
+	var list []uint32
+	for i := range p.Syscalls {
+		s := &p.Syscalls[i]
+		if slices.Contains(s.Names, name) && applies(s, args) {
+			list = append(list, result(s.Action, s.ErrnoRet))
+		}
+	}
+	if list == nil {
+		list = append(list, result(p.DefaultAction, p.DefaultErrnoRet))
+	}
+	return list
 }

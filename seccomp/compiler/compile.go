@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -43,14 +45,15 @@ func compile(p *specs.LinuxSeccomp) (*wire.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if count(p) > treeFrom {
+	numbers, elsewhere := choices(p, archs)
+	skipped, added, err := addRules(filter, p.Syscalls, defaultAction, elsewhere)
+	if err != nil {
+		return nil, err
+	}
+	if added > treeFrom {
 		if err := filter.SetOptimize(2); err != nil {
 			return nil, fmt.Errorf("sort seccomp filter: %w", err)
 		}
-	}
-	skipped, err := addRules(filter, p.Syscalls, defaultAction)
-	if err != nil {
-		return nil, err
 	}
 	program, err := export(filter)
 	if err != nil {
@@ -59,6 +62,7 @@ func compile(p *specs.LinuxSeccomp) (*wire.Reply, error) {
 	return &wire.Reply{
 		Version: version(),
 		Newest:  newest(p.Syscalls, archs),
+		Numbers: numbers,
 		Skipped: skipped,
 		Program: program,
 	}, nil
@@ -67,15 +71,6 @@ func compile(p *specs.LinuxSeccomp) (*wire.Reply, error) {
 func version() string {
 	major, minor, micro := libseccomp.GetLibraryVersion()
 	return fmt.Sprintf("%d.%d.%d", major, minor, micro)
-}
-
-// count is the number of rules: one for each name.
-func count(p *specs.LinuxSeccomp) int {
-	n := 0
-	for i := range p.Syscalls {
-		n += len(p.Syscalls[i].Names)
-	}
-	return n
 }
 
 // addArchitectures returns what the filter covers: the native architecture,
@@ -108,19 +103,15 @@ func addArchitectures(filter *libseccomp.ScmpFilter, names []specs.Arch) (map[sp
 	return archs, nil
 }
 
-// addRules adds every rule and returns the names that libseccomp doesn't know.
-func addRules(filter *libseccomp.ScmpFilter, rules []specs.LinuxSyscall, defaultAction libseccomp.ScmpAction) ([]string, error) {
-	var skipped []string
+// addRules adds every rule, but for the names that are decided elsewhere. It
+// returns the names that libseccomp doesn't know, and how many it took.
+func addRules(filter *libseccomp.ScmpFilter, rules []specs.LinuxSyscall, defaultAction libseccomp.ScmpAction, elsewhere map[string]bool) (skipped []string, added int, err error) {
 	for i := range rules {
 		rule := &rules[i]
 		where := fmt.Sprintf("/linux/seccomp/syscalls/%d", i)
 		act, err := action(rule.Action, rule.ErrnoRet)
 		if err != nil {
-			return nil, fmt.Errorf("%s/action: %w", where, err)
-		}
-		conds, err := conditions(rule.Args)
-		if err != nil {
-			return nil, fmt.Errorf("%s/%w", where, err)
+			return nil, 0, fmt.Errorf("%s/action: %w", where, err)
 		}
 		for j, name := range rule.Names {
 			number, err := libseccomp.GetSyscallFromName(name)
@@ -128,31 +119,61 @@ func addRules(filter *libseccomp.ScmpFilter, rules []specs.LinuxSyscall, default
 				skipped = append(skipped, name)
 				continue
 			}
-			if act == defaultAction {
+			if act == defaultAction || elsewhere[name] {
 				continue // libseccomp refuses a rule that changes nothing
 			}
-			if err := addRule(filter, number, act, conds, sameArgumentTwice(rule.Args)); err != nil {
-				return nil, fmt.Errorf("%s/names/%d: add rule for %q: %w", where, j, name, err)
+			if err := addRule(filter, number, act, rule.Args); err != nil {
+				return nil, 0, fmt.Errorf("%s/names/%d: add rule for %q: %w", where, j, name, err)
 			}
+			added++
 		}
 	}
-	return skipped, nil
+	return skipped, added, nil
 }
 
-// addRule adds one rule. libseccomp takes one condition for each argument; if
-// there are more, each condition is a rule of its own, so that any of them is
-// enough. That isn't what a reader expects, but what runc has always done and
-// profiles rely on.
-func addRule(filter *libseccomp.ScmpFilter, number libseccomp.ScmpSyscall, act libseccomp.ScmpAction, conds []libseccomp.ScmpCondition, split bool) error {
-	if !split {
-		return filter.AddRuleConditional(number, act, conds)
-	}
-	for i := range conds {
-		if err := filter.AddRuleConditional(number, act, conds[i:i+1]); err != nil {
+// addRule adds one rule of the profile, which may be several of libseccomp's.
+func addRule(filter *libseccomp.ScmpFilter, number libseccomp.ScmpSyscall, act libseccomp.ScmpAction, args []specs.LinuxSeccompArg) error {
+	for _, alternative := range wire.Alternatives(args) {
+		conds, err := conditions(alternative)
+		if err != nil {
+			return err
+		}
+		if err := filter.AddRuleConditional(number, act, conds); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// choices finds the system calls that husk itself decides, see wire.Choice, and
+// those of them that all architectures have. An architecture without a number
+// of its own for a call may reach it in a way that libseccomp knows, like
+// socket through socketcall, so the call is left to libseccomp, too.
+func choices(p *specs.LinuxSeccomp, archs map[specs.Arch]libseccomp.ScmpArch) (list []wire.Number, everywhere map[string]bool) {
+	conditional := map[string]bool{}
+	for i := range p.Syscalls {
+		if len(p.Syscalls[i].Args) > 0 {
+			for _, name := range p.Syscalls[i].Names {
+				conditional[name] = true
+			}
+		}
+	}
+	everywhere = map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(conditional)) {
+		if _, alternatives := wire.Choice(p, name); alternatives == nil {
+			continue
+		}
+		everywhere[name] = true
+		for _, archName := range slices.Sorted(maps.Keys(archs)) {
+			n, err := libseccomp.GetSyscallFromNameByArch(name, archs[archName])
+			if err != nil || n < 0 {
+				everywhere[name] = false
+				continue
+			}
+			list = append(list, wire.Number{Arch: string(archName), Name: name, Number: uint32(n)})
+		}
+	}
+	return list, everywhere
 }
 
 // newest finds the highest system call number the rules name, for each

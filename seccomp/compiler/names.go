@@ -77,21 +77,9 @@ func conditions(args []specs.LinuxSeccompArg) ([]libseccomp.ScmpCondition, error
 	for i, a := range args {
 		c, err := libseccomp.MakeCondition(a.Index, operators[a.Op], a.Value, a.ValueTwo)
 		if err != nil {
-			return nil, fmt.Errorf("args/%d: %w", i, err)
+			return nil, fmt.Errorf("condition %d: %w", i, err)
 		}
 		list = append(list, c)
 	}
 	return list, nil
-}
-
-// sameArgumentTwice reports whether two conditions look at one argument.
-func sameArgumentTwice(args []specs.LinuxSeccompArg) bool {
-	var seen uint64
-	for _, a := range args {
-		if seen&(1<<a.Index) != 0 {
-			return true
-		}
-		seen |= 1 << a.Index
-	}
-	return false
 }

@@ -18,6 +18,9 @@ type Reply struct {
 	Version string
 	// Newest holds one entry for each architecture of the filter.
 	Newest []Newest
+	// Numbers holds the system calls with a Choice, on each architecture that
+	// has them. They aren't in Program if all architectures have them.
+	Numbers []Number
 	// Skipped are names of system calls that libseccomp doesn't know.
 	Skipped []string
 	// Program is libseccomp's classic BPF.
@@ -30,6 +33,12 @@ type Newest struct {
 	Number uint32 // with the x32 bit, if the architecture has it
 }
 
+// Number is one system call of one architecture.
+type Number struct {
+	Arch, Name string
+	Number     uint32
+}
+
 // AppendReply appends the encoding of r.
 func AppendReply(dst []byte, r *Reply) []byte {
 	dst = append(dst, Magic...)
@@ -38,6 +47,11 @@ func AppendReply(dst []byte, r *Reply) []byte {
 	dst = appendLen(dst, r.Newest)
 	for _, n := range r.Newest {
 		dst = appendString(dst, n.Arch)
+		dst = binary.LittleEndian.AppendUint32(dst, n.Number)
+	}
+	dst = appendLen(dst, r.Numbers)
+	for _, n := range r.Numbers {
+		dst = appendString(appendString(dst, n.Arch), n.Name)
 		dst = binary.LittleEndian.AppendUint32(dst, n.Number)
 	}
 	dst = appendStrings(dst, r.Skipped)
@@ -55,6 +69,9 @@ func ParseReply(record []byte) (*Reply, error) {
 		Version: r.string(),
 		Newest: readSlice(r, 8, func() Newest {
 			return Newest{Arch: r.string(), Number: r.uint32()}
+		}),
+		Numbers: readSlice(r, 12, func() Number {
+			return Number{Arch: r.string(), Name: r.string(), Number: r.uint32()}
 		}),
 		Skipped: readStrings[string](r),
 		Program: readProgram(r),
