@@ -16,6 +16,7 @@ type Builder struct {
 	strings map[string]Data // what String has stored
 	structs map[string]Data // what Struct has stored
 	free    []Reg
+	message Data // the message of SendFD, 0: not made yet (data begins with scratch space)
 	pending struct {
 		to     *Label
 		errnos []unix.Errno

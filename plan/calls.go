@@ -204,9 +204,14 @@ func (b *Builder) Close(fd Reg) {
 	}
 }
 
-// CloseFrom closes all descriptors from a number on; the registers behind them are gone.
-func (b *Builder) CloseFrom(fd int) {
-	b.call(unix.SYS_CLOSE_RANGE, Imm(fd), Imm(uint32(1<<32-1)), Imm(0))
+// MarkInherited makes all inherited descriptors close-on-exec; the first op of every plan.
+func (b *Builder) MarkInherited() {
+	b.call(unix.SYS_CLOSE_RANGE, Imm(b.plan.FirstFD), Imm(uint32(1<<32-1)), Imm(unix.CLOSE_RANGE_CLOEXEC))
+}
+
+// CloseAllBut closes everything but the standard streams, preserved descriptors and the first inputs.
+func (b *Builder) CloseAllBut(inputs int) {
+	b.call(unix.SYS_CLOSE_RANGE, Imm(b.plan.FirstFD+inputs), Imm(uint32(1<<32-1)), Imm(0))
 }
 
 // Write writes bytes to a descriptor, in one call.
@@ -288,6 +293,11 @@ func (b *Builder) Ioctl(fd Reg, request uint64, arg uint64) {
 	b.call(unix.SYS_IOCTL, Val(fd), Imm(request), Imm(arg))
 }
 
+// Reopen opens for real a node that this plan has made in a new file system: ptmx of a devpts, null of a /dev.
+func (b *Builder) Reopen(reg string, mount Reg, name string) Reg {
+	return b.Open(reg, mount, name, unix.O_RDWR|unix.O_NOCTTY, Literal)
+}
+
 // IoctlPtr is ioctl(2) with a structure as argument.
 func (b *Builder) IoctlPtr(fd Reg, request uint64, arg Data) {
 	b.call(unix.SYS_IOCTL, Val(fd), Imm(request), Ptr(arg))
@@ -301,22 +311,31 @@ func (b *Builder) OpenPeer(master Reg) Reg {
 // Dup makes descriptor 0, 1 or 2 a copy of a descriptor.
 func (b *Builder) Dup(fd Reg, to int) { b.call(unix.SYS_DUP3, Val(fd), Imm(to), Imm(0)) }
 
-// SendFD sends one byte and the descriptor in a register over a socket: SCM_RIGHTS.
+// SendFD sends a message and the descriptor in a register over a socket: SCM_RIGHTS.
 func (b *Builder) SendFD(socket, fd Reg) {
-	control := b.Space(24)
-	binary.LittleEndian.PutUint64(b.plan.Data[control:], 20) // cmsg_len
-	binary.LittleEndian.PutUint32(b.plan.Data[control+8:], unix.SOL_SOCKET)
-	binary.LittleEndian.PutUint32(b.plan.Data[control+12:], unix.SCM_RIGHTS)
-	payload, iov, msg := b.Space(MessageSize), b.Space(16), b.Space(56)
-	binary.LittleEndian.PutUint32(b.plan.Data[payload:], MessageFD)
+	if b.message == 0 {
+		b.message = b.fdMessage()
+	}
+	b.Store(b.message+56+16, fd, 4)
+	b.call(unix.SYS_SENDMSG, Val(socket), Ptr(b.message), Imm(unix.MSG_NOSIGNAL))
+}
+
+// fdMessage lays out struct msghdr, the control message for one descriptor, struct iovec and what it points to.
+func (b *Builder) fdMessage() Data {
+	msg := b.Space(56 + 24 + 16 + MessageSize)
+	control, iov, payload := msg+56, msg+80, msg+96
+	le, d := binary.LittleEndian, b.plan.Data
+	b.pointer(msg+16, iov) // msg_iov
+	le.PutUint64(d[msg+24:], 1)
+	b.pointer(msg+32, control) // msg_control
+	le.PutUint64(d[msg+40:], 24)
+	le.PutUint64(d[control:], 20) // cmsg_len
+	le.PutUint32(d[control+8:], unix.SOL_SOCKET)
+	le.PutUint32(d[control+12:], unix.SCM_RIGHTS)
 	b.pointer(iov, payload)
-	binary.LittleEndian.PutUint64(b.plan.Data[iov+8:], MessageSize)
-	b.pointer(msg+16, iov)
-	binary.LittleEndian.PutUint64(b.plan.Data[msg+24:], 1)
-	b.pointer(msg+32, control)
-	binary.LittleEndian.PutUint64(b.plan.Data[msg+40:], 24)
-	b.Store(control+16, fd, 4)
-	b.call(unix.SYS_SENDMSG, Val(socket), Ptr(msg), Imm(unix.MSG_NOSIGNAL))
+	le.PutUint64(d[iov+8:], MessageSize)
+	le.PutUint32(d[payload:], MessageFD)
+	return msg
 }
 
 // Accept waits for a connection: accept4(2).
@@ -370,20 +389,27 @@ func (b *Builder) Store(to Data, from Reg, size int) {
 
 // SkipIf continues at the label if (data & mask) == value, for a number of 1, 2, 4 or 8 bytes.
 func (b *Builder) SkipIf(to *Label, at Data, size int, mask, value uint64) {
+	b.test(to, Ptr(at), size, mask, value, 1)
+}
+
+// SkipUnless continues at the label if (data & mask) != value.
+func (b *Builder) SkipUnless(to *Label, at Data, size int, mask, value uint64) {
+	b.test(to, Ptr(at), size, mask, value, 0)
+}
+
+func (b *Builder) test(to *Label, what Arg, size int, mask, value uint64, outcome int) {
 	b.jump(to)
-	b.emit(Op{Kind: Test, Result: NoReg, Args: [MaxArgs]Arg{Ptr(at), Imm(size), Imm(mask), Imm(value)}})
+	b.emit(Op{Kind: Test, Result: NoReg, Args: [MaxArgs]Arg{what, Imm(size), Imm(mask), Imm(value), Imm(outcome)}})
 }
 
 // SkipIfSet continues at the label if the register holds a result.
 func (b *Builder) SkipIfSet(to *Label, r Reg) {
-	b.jump(to)
-	b.emit(Op{Kind: Test, Result: NoReg, Args: [MaxArgs]Arg{Val(r), Imm(8), Imm(uint64(1) << 63), Imm(0)}})
+	b.test(to, Val(r), 8, 1<<63, 0, 1)
 }
 
 // Skip always continues at the label.
 func (b *Builder) Skip(to *Label) {
-	b.jump(to)
-	b.emit(Op{Kind: Test, Result: NoReg, Args: [MaxArgs]Arg{Imm(0), Imm(8), Imm(0), Imm(0)}})
+	b.test(to, Imm(0), 8, 0, 0, 1)
 }
 
 // Fail ends the plan with an errno.

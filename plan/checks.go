@@ -20,7 +20,8 @@ func (v *verifier) class(op *Op, r *rule) Class {
 	switch op.Nr {
 	case unix.SYS_OPENAT2:
 		how := v.plan.words(op.Args[2], 3)
-		return openClass(op, dir, how[0])
+		name, _ := v.plan.text(op.Args[1])
+		return openClass(op, dir, how[0], name)
 	case unix.SYS_OPEN_TREE:
 		if dir == HostDir {
 			return Root
@@ -33,7 +34,7 @@ func (v *verifier) class(op *Op, r *rule) Class {
 	return r.result
 }
 
-func openClass(op *Op, dir Class, flags uint64) Class {
+func openClass(op *Op, dir Class, flags uint64, name string) Class {
 	switch {
 	case op.Args[0] == cwd && flags&unix.O_DIRECTORY != 0:
 		return HostDir
@@ -45,6 +46,8 @@ func openClass(op *Op, dir Class, flags uint64) Class {
 		return Inside
 	case dir == Proc:
 		return ProcFile
+	case name == "null":
+		return Created
 	default:
 		return PtyMaster
 	}
@@ -93,8 +96,8 @@ func checkOpen(v *verifier, op *Op) error {
 		if flags&unix.O_WRONLY == 0 {
 			return errors.New("procfs is only written to")
 		}
-	case dir != Mount || name != "ptmx" || resolve != Literal:
-		return errors.New("nothing in a container is opened for real but ptmx of a new devpts")
+	case dir != Mount || name != "ptmx" && name != "null" || resolve != Literal:
+		return errors.New("nothing in a container is opened for real but ptmx of a new devpts and null of a new /dev")
 	}
 	return nil
 }
@@ -276,8 +279,10 @@ func checkCloseRange(v *verifier, op *Op) error {
 
 func checkPrctl(v *verifier, op *Op) error {
 	option := op.Args[0].Value
-	if op.Tolerate != [MaxTolerate]uint8{} && !(option == unix.PR_CAP_AMBIENT && op.Args[1].Value == unix.PR_CAP_AMBIENT_RAISE) {
-		return errors.New("only an ambient capability may be refused")
+	refusable := option == unix.PR_CAP_AMBIENT && op.Args[1].Value == unix.PR_CAP_AMBIENT_RAISE ||
+		option == unix.PR_CAPBSET_DROP && op.Args[1].Value > unix.CAP_CHECKPOINT_RESTORE
+	if op.Tolerate != [MaxTolerate]uint8{} && !refusable {
+		return errors.New("only an ambient capability or one that this kernel does not know may be refused")
 	}
 	if option == unix.PR_SET_DUMPABLE && op.Args[1].Value != 0 {
 		return errors.New("a process that the container could trace")

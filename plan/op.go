@@ -145,3 +145,11 @@ type Plan struct {
 
 // reloc is a pointer inside the data area: data[at] holds the address of data[to].
 type reloc struct{ at, to Data }
+
+// Origin says why an op is there; for an index outside of the plan it is zero.
+func (p *Plan) Origin(op int) Origin {
+	if op < 0 || op >= len(p.Ops) {
+		return Origin{}
+	}
+	return p.Ops[op].Origin
+}

@@ -78,7 +78,7 @@ func (p *Plan) op(op *Op) string {
 		case Immediate:
 			return "skip"
 		}
-		return fmt.Sprintf("if data+%d & %#x == %#x", a[0].Value, a[2].Value, a[3].Value)
+		return fmt.Sprintf("if data+%d & %#x %s %#x", a[0].Value, a[2].Value, [2]string{"!=", "=="}[a[4].Value&1], a[3].Value)
 	case Fail:
 		return "fail " + unix.ErrnoName(unix.Errno(a[0].Value))
 	case Gate:

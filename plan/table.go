@@ -20,6 +20,7 @@ const (
 	vector         // argv, envp
 	bytes          // data, the next operand is its length
 	buffer         // data that the kernel writes or another structure
+	either         // a number, or a structure of at least 8 bytes
 	null           // must be zero
 )
 
@@ -96,7 +97,7 @@ var rules = []rule{
 	{unix.SYS_UNSHARE, "unshare", []operand{set(cloneNames)}, nil, Unset, nil},
 	{unix.SYS_SETSID, "setsid", nil, nil, Unset, nil},
 	{unix.SYS_UMASK, "umask", []operand{f(octal)}, nil, Unset, nil},
-	{unix.SYS_PRCTL, "prctl", []operand{{form: number, names: prctlNames}, f(number), f(number), f(number), f(number)}, errnos(unix.EPERM), Unset, checkPrctl},
+	{unix.SYS_PRCTL, "prctl", []operand{{form: number, names: prctlNames}, f(number), f(number), f(number), f(number)}, errnos(unix.EPERM, unix.EINVAL), Unset, checkPrctl},
 	{unix.SYS_SETHOSTNAME, "sethostname", []operand{f(bytes), f(number)}, nil, Unset, nil},
 	{unix.SYS_SETDOMAINNAME, "setdomainname", []operand{f(bytes), f(number)}, nil, Unset, nil},
 	{unix.SYS_SETGROUPS, "setgroups", []operand{f(number), f(buffer)}, nil, Unset, nil},
@@ -105,7 +106,7 @@ var rules = []rule{
 	{unix.SYS_CAPSET, "capset", []operand{f(buffer), f(buffer)}, nil, Unset, nil},
 	{unix.SYS_PRLIMIT64, "prlimit64", []operand{f(null), {form: number, names: rlimitNames}, f(limit), f(null)}, nil, Unset, nil},
 	{unix.SYS_KEYCTL, "keyctl", []operand{{form: number, names: keyctlNames}, f(text)}, errnos(unix.ENOSYS), Unset, nil},
-	{unix.SYS_IOCTL, "ioctl", []operand{in(only(PtyMaster, Terminal)), {form: number, names: ioctlNames}, f(number)}, nil, Terminal, checkIoctl},
+	{unix.SYS_IOCTL, "ioctl", []operand{in(only(PtyMaster, Terminal)), {form: number, names: ioctlNames}, f(either)}, nil, Terminal, checkIoctl},
 	{unix.SYS_DUP3, "dup3", []operand{in(only(Terminal, Created, Inside)), f(number), f(null)}, nil, Unset, checkStdio},
 	{unix.SYS_SENDMSG, "sendmsg", []operand{in(only(Socket)), f(buffer), f(number)}, nil, Unset, nil},
 	{unix.SYS_ACCEPT4, "accept4", []operand{in(only(Listener)), f(null), f(null), set(acceptNames)}, nil, Socket, nil},

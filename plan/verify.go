@@ -168,6 +168,9 @@ func (v *verifier) data(a Arg, size uint64) bool {
 }
 
 func (v *verifier) test(op *Op) error {
+	if op.Args[4].Value > 1 || op.Args[4].Value == 0 && op.Args[0].Mode != Address {
+		return errors.New("a test without an outcome")
+	}
 	if op.Args[0].Mode == Address && !v.data(op.Args[0], op.Args[1].Value) {
 		return errors.New("test outside of the data")
 	}
@@ -294,6 +297,10 @@ func (v *verifier) operand(op *Op, i int, o operand) error {
 			return fmt.Errorf("a %s has no place here", c)
 		}
 		return nil
+	case either:
+		if a.Mode == Immediate {
+			return nil
+		}
 	case number, octal:
 		if a.Mode != Immediate {
 			return errors.New("not a number")
@@ -341,6 +348,8 @@ func (v *verifier) pointer(op *Op, i int, k form, a Arg) error {
 		if _, ok := v.plan.vector(a); !ok {
 			return errors.New("not a vector of strings")
 		}
+	case either:
+		return v.wants(v.data(a, 8), "a structure")
 	case buffer:
 		return v.wants(a.Value < uint64(len(v.plan.Data)) || op.Args[0] == Imm(0), "a place in the data")
 	}

@@ -182,7 +182,7 @@ static void execute(unsigned char *plan)
 		case HUSK_KIND_TEST:
 			if ((op->modes & 3) == HUSK_MODE_ADDRESS)
 				a[0] = load((const unsigned char *)a[0], a[1]);
-			if ((a[0] & a[2]) == a[3])
+			if (((a[0] & a[2]) == a[3]) == a[4])
 				i += op->jump;
 			break;
 		case HUSK_KIND_FAIL:

@@ -1,0 +1,133 @@
+package nsenter
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"husk/plan"
+)
+
+// Conn is a socket on which an interpreter reports: the one that Start has made, or the one that `start` has connected to.
+type Conn struct {
+	socket *os.File
+	origin func(op int) plan.Origin
+	files  []*os.File // received and not handed over yet
+}
+
+// NewConn takes over a connected socket; origin says what the ops of the plan are there for.
+func NewConn(socket *os.File, origin func(op int) plan.Origin) *Conn {
+	return &Conn{socket: socket, origin: origin}
+}
+
+// Event is what the interpreter has reported.
+type Event struct {
+	Gate  plan.Origin // the gate that it stands at, or zero
+	Files []*os.File  // what it has sent since the last event; the caller's from now on
+	Pid   int         // of the process that goes on, if the plan has forked
+}
+
+// OpError is an op that failed.
+type OpError struct {
+	Origin plan.Origin
+	Errno  unix.Errno
+}
+
+func (e *OpError) Error() string { return e.Origin.String() + ": " + e.Errno.Error() }
+
+func (e *OpError) Unwrap() error { return e.Errno }
+
+// Next waits for a report. io.EOF says that the socket is closed: the user's program runs, or the process has died. An
+// *OpError says that the plan has failed; the process then stays until the socket is closed, to be looked at.
+func (c *Conn) Next() (Event, error) {
+	for {
+		m, err := c.receive()
+		if err != nil {
+			return Event{}, err
+		}
+		switch m.Kind {
+		case plan.MessageFD:
+		case plan.MessageGate:
+			e := Event{Gate: c.origin(m.Op), Files: c.files}
+			c.files = nil
+			return e, nil
+		case plan.MessagePid:
+			return Event{Pid: int(m.Value)}, nil
+		case plan.MessageFail:
+			return Event{}, &OpError{c.origin(m.Op), unix.Errno(m.Value)}
+		default:
+			return Event{}, fmt.Errorf("read from the interpreter: unknown message %d", m.Kind)
+		}
+	}
+}
+
+func (c *Conn) receive() (plan.Message, error) {
+	buffer, control := make([]byte, plan.MessageSize), make([]byte, unix.CmsgSpace(4))
+	for {
+		n, cn, _, _, err := unix.Recvmsg(int(c.socket.Fd()), buffer, control, unix.MSG_CMSG_CLOEXEC|unix.MSG_WAITALL)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.ECONNRESET || err == nil && n == 0:
+			return plan.Message{}, io.EOF
+		case err != nil:
+			return plan.Message{}, fmt.Errorf("read from the interpreter: %w", err)
+		}
+		if cn > 0 {
+			if err := c.keep(control[:cn]); err != nil {
+				return plan.Message{}, err
+			}
+		}
+		return plan.ParseMessage(buffer[:n])
+	}
+}
+
+// keep takes the descriptors of a control message.
+func (c *Conn) keep(control []byte) error {
+	list, err := syscall.ParseSocketControlMessage(control)
+	if err != nil {
+		return fmt.Errorf("read from the interpreter: %w", err)
+	}
+	for i := range list {
+		fds, err := syscall.ParseUnixRights(&list[i])
+		if err != nil {
+			return fmt.Errorf("read from the interpreter: %w", err)
+		}
+		for _, fd := range fds {
+			c.files = append(c.files, os.NewFile(uintptr(fd), "from the interpreter"))
+		}
+	}
+	return nil
+}
+
+// Answer lets the interpreter go on from a gate. The answer has at least one byte.
+func (c *Conn) Answer(answer []byte) error {
+	if len(answer) == 0 {
+		answer = []byte{0}
+	}
+	for {
+		_, err := unix.SendmsgN(int(c.socket.Fd()), answer, nil, nil, unix.MSG_NOSIGNAL)
+		switch {
+		case err == nil:
+			return nil
+		case err == unix.EINTR:
+		case errors.Is(err, unix.EPIPE):
+			return io.EOF
+		default:
+			return fmt.Errorf("answer the interpreter: %w", err)
+		}
+	}
+}
+
+// Close closes the socket: an interpreter at a gate ends.
+func (c *Conn) Close() {
+	for _, f := range c.files {
+		f.Close()
+	}
+	c.files = nil
+	c.socket.Close()
+}

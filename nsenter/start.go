@@ -1,0 +1,148 @@
+package nsenter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"husk/plan"
+)
+
+// Options say where the process begins.
+type Options struct {
+	Stdio      [3]*os.File // nil: /dev/null is not opened, the descriptor is closed
+	Preserve   []*os.File  // become descriptors 3, 4, ...; as many as the plan's Builder was told
+	Inputs     []*os.File  // the plan's inputs but the first, which is the socket that Start makes
+	CloneFlags uint64      // CLONE_NEW*
+	Cgroup     *os.File    // directory of a cgroup2 to be born into (CLONE_INTO_CGROUP, Linux 5.7); nil: ours
+}
+
+// Process is a running interpreter, or what it has become.
+type Process struct {
+	Conn
+	Pid   int
+	Pidfd *os.File
+}
+
+// ErrCgroup is wrapped by the error of Start when the kernel refuses CLONE_INTO_CGROUP: the process can be started
+// elsewhere and join by itself.
+var ErrCgroup = errors.New("clone into the cgroup")
+
+// Start runs a plan that Verify has passed.
+func Start(p *plan.Plan, o Options) (*Process, error) {
+	if len(o.Inputs) != len(p.Inputs)-1 || p.FirstFD != 3+len(o.Preserve) {
+		return nil, fmt.Errorf("start the interpreter: %d inputs for a plan with %d", len(o.Inputs), len(p.Inputs)-1)
+	}
+	encoded, err := p.Encode()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make the interpreter's socket: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "parent"), os.NewFile(uintptr(pair[1]), "interpreter")
+	defer theirs.Close()
+	files := append(append(append(o.Stdio[:len(o.Stdio):len(o.Stdio)], o.Preserve...), theirs), o.Inputs...)
+	image, err := seal(encoded, len(files)+3)
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	defer image.Close()
+	pid, pidfd, err := spawn(image, files, o)
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	return &Process{Conn: Conn{socket: ours, origin: p.Origin}, Pid: pid, Pidfd: pidfd}, nil
+}
+
+// spawn is clone3 and execve, by Go's own code: between the two no Go may run.
+func spawn(image *os.File, files []*os.File, o Options) (int, *os.File, error) {
+	attr := &syscall.ProcAttr{Env: []string{}, Files: make([]uintptr, len(files))}
+	for i, f := range files {
+		attr.Files[i] = ^uintptr(0)
+		if f != nil {
+			attr.Files[i] = f.Fd()
+		}
+	}
+	pidfd := -1
+	attr.Sys = &syscall.SysProcAttr{Cloneflags: uintptr(o.CloneFlags), PidFD: &pidfd}
+	if o.Cgroup != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(o.Cgroup.Fd())
+	}
+	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(image.Fd())), []string{"husk-init"}, attr)
+	if err != nil {
+		if o.Cgroup != nil {
+			return 0, nil, fmt.Errorf("start the interpreter: %w: %w", ErrCgroup, err)
+		}
+		return 0, nil, fmt.Errorf("start the interpreter: %w%s", err, spawnHint(err))
+	}
+	if pidfd < 0 {
+		return 0, nil, errors.New("start the interpreter: no pidfd (Linux 5.14 or newer is needed)")
+	}
+	return pid, os.NewFile(uintptr(pidfd), "pidfd"), nil
+}
+
+func spawnHint(err error) string {
+	switch err {
+	case unix.EPERM:
+		return " (new namespaces need CAP_SYS_ADMIN or a user namespace)"
+	case unix.ENOSPC, unix.EUSERS:
+		return " (a limit in /proc/sys/user/max_*_namespaces is reached)"
+	case unix.EAGAIN:
+		return " (a limit on the number of processes is reached: pids.max, RLIMIT_NPROC or kernel.pid_max)"
+	}
+	return ""
+}
+
+// Wait reaps the process and returns its wait status; another process that the plan has forked is not waited for.
+func (p *Process) Wait() (syscall.WaitStatus, error) {
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(p.Pid, &status, 0, nil)
+		if err != syscall.EINTR {
+			return status, err
+		}
+	}
+}
+
+// Kill ends the process and reaps it.
+func (p *Process) Kill() {
+	if p.Pidfd != nil {
+		unix.PidfdSendSignal(int(p.Pidfd.Fd()), unix.SIGKILL, nil, 0)
+	}
+	p.Wait()
+}
+
+// Close gives the descriptors back; the process goes on.
+func (p *Process) Close() {
+	p.Conn.Close()
+	if p.Pidfd != nil {
+		p.Pidfd.Close()
+	}
+}
+
+// Adopt goes on with the process that the plan has forked (Event.Pid): it is our child too (CLONE_PARENT). The first one
+// is reaped. The pid comes from inside, so it counts only if it names a child of ours.
+func (p *Process) Adopt(pid int) error {
+	if _, err := p.Wait(); err != nil {
+		return fmt.Errorf("wait for process %d: %w", p.Pid, err)
+	}
+	p.Pidfd.Close()
+	p.Pid, p.Pidfd = pid, nil
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("open pidfd of process %d: %w", pid, err)
+	}
+	p.Pidfd = os.NewFile(uintptr(fd), "pidfd")
+	if err := unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
+		return fmt.Errorf("adopt process %d: %w", pid, err)
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package specconv
+
+import (
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/plan"
+)
+
+// phase is one section of a container's start. Each appends its ops to the plan.
+type phase struct {
+	name string
+	run  func(*compiler)
+}
+
+// phases is the order of a start. Read it top to bottom: what the kernel is asked to do is in exactly this order.
+var phases = []phase{
+	{"descriptors", (*compiler).descriptors},   // nothing inherited survives execve; nobody can trace us
+	{"cgroup", (*compiler).joinCgroup},         // before the cgroup namespace, whose root it becomes
+	{"namespaces", (*compiler).joinNamespaces}, // those of other containers, and the own cgroup namespace
+	{"root", (*compiler).attachRoot},           // host objects are captured, then the root is attached to its own directory
+	{"mounts", (*compiler).attachMounts},       // in the order of config.json
+	{"devices", (*compiler).makeDevices},       // nodes, links, console
+	{"cwd", (*compiler).openCwd},               // the working directory is resolved, and made if it is missing
+	{"hooks", (*compiler).waitForHooks},        // prestart, createRuntime, createContainer: before the root changes
+	{"uts", (*compiler).nameHost},              // hostname and domainname
+	{"sysctl", (*compiler).writeSysctls},       // before /proc/sys may become read-only
+	{"masks", (*compiler).restrictPaths},       // masked and read-only paths, read-only mounts
+	{"pivot", (*compiler).changeRoot},          // the host is gone from here on
+	{"session", (*compiler).startSession},      // the fork into a joined pid namespace, session, keyring, terminal
+	{"labels", (*compiler).setLabels},          // oom_score_adj, AppArmor, SELinux: through the own procfs
+	{"limits", (*compiler).setRlimits},         // while we may still raise them
+	{"credentials", (*compiler).dropPrivileges},
+	{"start", (*compiler).waitForStart}, // the container is created here; `start` lets it go on
+	{"exec", (*compiler).execute},       // filter, execve
+}
+
+// compiler holds what the phases know of each other.
+type compiler struct {
+	spec *specs.Spec
+	host *Host
+	b    *plan.Builder
+
+	socket, listener plan.Reg
+	namespaces       []plan.Reg // inputs, in the order of joined(spec)
+	joins            []plan.Reg // inputs, in the order of host.Cgroup.Joins
+
+	settings    []mountSettings // of spec.Mounts
+	sources     []plan.Reg      // captured host mounts, by index of spec.Mounts
+	hierarchies []plan.Reg      // captured cgroup directories (v1, without a cgroup namespace)
+	root        plan.Reg
+	rootDir     plan.Reg // the host's directory that the root is attached to
+	null        plan.Reg // the host's /dev/null, proven
+	mask        plan.Reg // the empty read-only tmpfs that masks directories
+	proc        plan.Reg // procfs of the container: the only way into /proc
+	dev         plan.Reg // /dev
+	newDev      bool     // /dev is a tmpfs of this plan
+	cwd         plan.Reg
+	tty         plan.Reg
+	init        plan.Reg        // CompileExec: pidfd of the first process
+	exec        bool            // CompileExec
+	places      []place         // what has been mounted so far
+	made        map[string]bool // directories made in new file systems
+
+	scratch plan.Data // for statx, statfs, getcwd and answers of gates without content
+	filter  plan.Data
+}
+
+const scratchSize = 512
+
+// Compile turns a validated spec and the facts of the host into a plan that Verify has passed. It is a pure function.
+func Compile(spec *specs.Spec, host *Host) (*plan.Plan, error) {
+	c := &compiler{
+		spec: spec, host: host, b: plan.NewBuilder(3 + host.PreserveFDs), made: map[string]bool{},
+		null: plan.NoReg, mask: plan.NoReg, proc: plan.NoReg, dev: plan.NoReg, cwd: plan.NoReg, tty: plan.NoReg,
+	}
+	c.scratch = c.b.Space(scratchSize)
+	c.inputs()
+	for _, p := range phases {
+		c.b.At("", p.name)
+		p.run(c)
+	}
+	return finish(c.b)
+}
+
+// finish proves the plan; a refusal is a mistake of this package, so it says so.
+func finish(b *plan.Builder) (*plan.Plan, error) {
+	p, err := b.Plan()
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Verify()
+}
+
+// inputs declares the descriptors that libct hands over. Those that live until the start come first.
+func (c *compiler) inputs() {
+	c.socket = c.b.Input(InputSocket, plan.Socket)
+	if c.host.StartGate {
+		c.listener = c.b.Input(InputListener, plan.Listener)
+	}
+	for _, ns := range joined(c.spec) {
+		c.namespaces = append(c.namespaces, c.b.Input(InputNS+string(ns.Type), plan.Namespace))
+	}
+	for _, name := range c.host.Cgroup.Joins {
+		c.joins = append(c.joins, c.b.Input(InputCgroup+name, plan.Joinable))
+	}
+}
+
+// at sets the origin of the following ops: a place in config.json built from its parts, and the step in words.
+func (c *compiler) at(step string, pointer ...any) {
+	p := make([]byte, 0, 48)
+	for _, part := range pointer {
+		p = append(p, '/')
+		switch part := part.(type) {
+		case int:
+			p = strconv.AppendInt(p, int64(part), 10)
+		case string:
+			p = appendToken(p, part)
+		}
+	}
+	c.b.At(string(p), step)
+}
+
+// appendToken escapes a member name for a JSON pointer (RFC 6901, section 3).
+func appendToken(p []byte, s string) []byte {
+	for i := range len(s) {
+		switch s[i] {
+		case '~':
+			p = append(p, "~0"...)
+		case '/':
+			p = append(p, "~1"...)
+		default:
+			p = append(p, s[i])
+		}
+	}
+	return p
+}
+
+func (c *compiler) descriptors() {
+	c.b.MarkInherited()
+	c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
+	c.b.Umask(0)
+}

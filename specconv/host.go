@@ -1,0 +1,81 @@
+package specconv
+
+import (
+	"path"
+	"strings"
+)
+
+// Host is what Compile may know of the machine and of the command: a plain struct of facts, filled by libct. With the same
+// spec and the same Host the plan is the same, on any machine.
+type Host struct {
+	ID     string // of the container
+	Bundle string // absolute
+	Rootfs string // absolute path of root.path
+
+	PreserveFDs   int  // descriptors 3.. that the container's process keeps
+	StartGate     bool // wait on a listening socket for `start`; otherwise the gate on the parent's socket is the last
+	NoPivot       bool
+	NoNewKeyring  bool
+	HostMounts    []string // proc and sysfs mounts of the host that must not show through without pivot_root
+	Env           []string // the process's environment, complete
+	Capabilities  uint64   // what this process may hand on
+	Cgroup        Cgroup
+	Sources       []Source // by index of spec.Mounts
+	ChownStdio    [3]bool  // pipes and terminals that go to the user
+	NullStdio     [3]bool  // the host's /dev/null
+	SELinux       bool
+	AppArmor      bool
+	Filter        []byte // seccomp instructions, 8 bytes each
+	FilterFlags   uint32 // for seccomp(2)
+	FilterPending bool   // the filter comes at a gate
+}
+
+// Cgroup is how the process gets into its cgroup and what it sees of cgroups.
+type Cgroup struct {
+	V2          bool
+	Joins       []string    // names of the files that the process writes "0" to (v1)
+	Hierarchies []Hierarchy // v1: what a mount of type cgroup shows
+}
+
+// Hierarchy is a mounted hierarchy of cgroup v1.
+type Hierarchy struct {
+	Name string // directory below /sys/fs/cgroup: "cpu,cpuacct", "systemd"
+	Own  string // the container's own directory on the host, for containers without a cgroup namespace
+}
+
+// Source is the host side of a bind mount.
+type Source struct {
+	Path string // absolute
+	Dir  bool
+}
+
+// Names of inputs and gates, which libct answers. A gate's origin has its place in config.json.
+const (
+	InputSocket   = "parent"
+	InputListener = "start gate"
+	InputCgroup   = "cgroup:" // with the name of the join
+	InputNS       = "ns:"     // with the type of the namespace
+
+	GateTarget  = "make the mount point"           // the root was sent: make what the mount at the pointer needs
+	GateCopyUp  = "copy the directory up"          // the directory and the tmpfs were sent
+	GateHooks   = "run the hooks before the start" // prestart, createRuntime, createContainer
+	GateConsole = "hand the console over"          // the pty's master was sent
+	GateFilter  = "get the seccomp filter"         // answer: plan.FilterAnswer
+	GateCreated = "wait until the state is written"
+	GateStart   = "run the startContainer hooks"
+)
+
+// within says whether the clean absolute path lies below (or at) the clean absolute directory, and where.
+func within(name, dir string) (rest string, ok bool) {
+	if dir == "/" {
+		return strings.TrimPrefix(name, "/"), true
+	}
+	rest, ok = strings.CutPrefix(name, dir)
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	return strings.TrimPrefix(rest, "/"), true
+}
+
+// inside makes a path of config.json a clean absolute one.
+func inside(name string) string { return path.Clean("/" + name) }

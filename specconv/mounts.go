@@ -1,0 +1,387 @@
+package specconv
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/plan"
+)
+
+const pathDirectory = unix.O_PATH | unix.O_DIRECTORY
+
+const procMagic = 0x9fa0 // PROC_SUPER_MAGIC, linux/magic.h
+
+// place is something that this plan has mounted.
+type place struct {
+	name     string   // clean absolute path
+	mount    plan.Reg // NoReg once it is closed
+	fresh    bool     // an empty tmpfs: nothing is in it but what this plan makes
+	own      bool     // a new file system: names below it are looked up in it, not through the root
+	readonly bool     // becomes read-only when everything in it is made
+}
+
+// captureSources copies the mounts behind the sources of bind mounts. A source inside the root is only known when the
+// mounts before it are in place: it is looked up then, below the root.
+func (c *compiler) captureSources() {
+	c.settings = make([]mountSettings, len(c.spec.Mounts))
+	c.sources = make([]plan.Reg, len(c.spec.Mounts))
+	for i, m := range c.spec.Mounts {
+		c.settings[i] = parseMountOptions(m.Options)
+		c.sources[i] = plan.NoReg
+		s := &c.settings[i]
+		s.bind = s.bind || m.Type == "bind"
+		if m.Type == "cgroup" && !c.host.Cgroup.V2 && !c.has(specs.CgroupNamespace) {
+			c.captureHierarchies(i)
+		}
+		if !s.bind || s.remount {
+			continue
+		}
+		if _, in := within(c.host.Sources[i].Path, c.host.Rootfs); in {
+			continue
+		}
+		c.at("open source "+strconv.Quote(m.Source), "mounts", i)
+		c.sources[i] = c.b.Source(c.host.Sources[i].Path, s.rbind)
+		c.setAttributes(i, c.sources[i])
+	}
+}
+
+// setAttributes applies the options to a detached copy.
+func (c *compiler) setAttributes(i int, mount plan.Reg) {
+	s := &c.settings[i]
+	c.at("set options "+strings.Join(c.spec.Mounts[i].Options, ","), "mounts", i, "options")
+	top := plan.Attr{Set: s.set, Clear: s.clear}
+	deep := plan.Attr{Set: s.recursive.set, Clear: s.recursive.clear, Recursive: true}
+	if s.propagationRecursive {
+		deep.Propagation = s.propagation
+	} else {
+		top.Propagation = s.propagation
+	}
+	for _, a := range []plan.Attr{top, deep} {
+		if a.Set|a.Clear|a.Propagation != 0 {
+			c.b.SetAttr(mount, a)
+		}
+	}
+}
+
+func (c *compiler) attachMounts() {
+	for i := range c.spec.Mounts {
+		m, s := &c.spec.Mounts[i], &c.settings[i]
+		switch {
+		case s.remount:
+			c.remount(i)
+		case s.bind:
+			c.attachBind(i)
+		case m.Type == "cgroup" && !c.host.Cgroup.V2:
+			c.attachCgroupV1(i)
+		default:
+			c.attachNew(i)
+		}
+	}
+	if c.proc == plan.NoReg {
+		c.makeProc()
+	}
+}
+
+// attachBind attaches a captured source, or one that lies inside the root.
+func (c *compiler) attachBind(i int) {
+	m, name := &c.spec.Mounts[i], inside(c.spec.Mounts[i].Destination)
+	source := c.sources[i]
+	if source == plan.NoReg {
+		rest, _ := within(c.host.Sources[i].Path, c.host.Rootfs)
+		c.at("open source "+strconv.Quote(m.Source)+" in the rootfs", "mounts", i)
+		from := c.b.Open("", c.root, rest, unix.O_PATH, plan.InRoot)
+		source = c.b.CloneTree("", from, c.settings[i].rbind)
+		c.b.Close(from)
+		c.setAttributes(i, source)
+	}
+	c.at("open mount point "+strconv.Quote(m.Destination), "mounts", i)
+	to := c.target("", name, c.host.Sources[i].Dir)
+	c.attach(i, source, to, place{name: name})
+	c.b.Close(source)
+}
+
+// attach moves a detached mount to its place.
+func (c *compiler) attach(i int, mount, to plan.Reg, p place) {
+	c.at("mount "+strconv.Quote(c.spec.Mounts[i].Source)+" at "+strconv.Quote(c.spec.Mounts[i].Destination), "mounts", i)
+	c.b.MoveMount(mount, to)
+	c.b.Close(to)
+	c.places = append(c.places, p)
+}
+
+// attachNew makes a new file system and attaches it.
+func (c *compiler) attachNew(i int) {
+	m, s := &c.spec.Mounts[i], &c.settings[i]
+	fstype := m.Type
+	if fstype == "cgroup" {
+		fstype = "cgroup2"
+	}
+	p := place{name: inside(m.Destination), own: true, fresh: fstype == "tmpfs" && !s.copyUp}
+	attrs := s.set
+	if fstype == "tmpfs" && attrs&unix.MOUNT_ATTR_RDONLY != 0 {
+		p.readonly, attrs = true, attrs&^unix.MOUNT_ATTR_RDONLY // nodes and mount points come first
+	}
+	p.mount = c.newFilesystem(i, fstype, attrs)
+	to := c.newTarget(i, fstype, p.name)
+	if s.copyUp {
+		c.at(GateCopyUp, "mounts", i)
+		c.b.SendFD(c.socket, to)
+		c.b.SendFD(c.socket, p.mount)
+		c.b.Gate(GateCopyUp, c.scratch, scratchSize)
+	}
+	c.attach(i, p.mount, to, p)
+	if fstype == "proc" && c.proc == plan.NoReg {
+		c.proc = p.mount
+	}
+}
+
+// newFilesystem makes a detached mount: one fsconfig per option, so that no value can become another option.
+func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
+	m, s := &c.spec.Mounts[i], &c.settings[i]
+	c.at("open file system "+strconv.Quote(fstype), "mounts", i, "type")
+	ctx := c.b.FsOpen(fstype)
+	if m.Source != "" {
+		c.at("set source "+strconv.Quote(m.Source), "mounts", i, "source")
+		c.b.FsString(ctx, "source", m.Source)
+	}
+	if attrs&unix.MOUNT_ATTR_RDONLY != 0 {
+		c.b.FsFlag(ctx, "ro") // a disk that is mounted read-only must not be written to by the file system either
+	}
+	for _, o := range s.parameters {
+		c.at("set option "+strconv.Quote(m.Options[o.index]), "mounts", i, "options", o.index)
+		if o.flag {
+			c.b.FsFlag(ctx, o.key)
+		} else {
+			c.b.FsString(ctx, o.key, o.value)
+		}
+	}
+	c.label(i, ctx, fstype)
+	c.at("make file system "+strconv.Quote(fstype), "mounts", i)
+	c.b.FsCreate(ctx)
+	mount := c.b.FsMount(mountName(m.Destination), ctx, attrs)
+	c.b.Close(ctx)
+	if s.propagation != 0 {
+		c.b.SetAttr(mount, plan.Attr{Propagation: s.propagation, Recursive: s.propagationRecursive})
+	}
+	if s.recursive != (attributes{}) {
+		c.b.SetAttr(mount, plan.Attr{Set: s.recursive.set, Clear: s.recursive.clear, Recursive: true})
+	}
+	return mount
+}
+
+// mountName is the register's name in the printed plan.
+func mountName(destination string) string { return strings.TrimPrefix(inside(destination), "/") }
+
+// label gives a new file system the SELinux label of linux.mountLabel. procfs, sysfs and cgroup label their own files.
+func (c *compiler) label(i int, ctx plan.Reg, fstype string) {
+	if c.spec.Linux.MountLabel == "" || !c.host.SELinux || slices.Contains([]string{"proc", "sysfs", "cgroup2", "cgroup"}, fstype) {
+		return
+	}
+	key := "context"
+	if fstype == "mqueue" { // its superblock belongs to the ipc namespace and can't be relabelled
+		return
+	}
+	c.at("set label for mount "+strconv.Itoa(i), "linux", "mountLabel")
+	c.b.FsString(ctx, key, c.spec.Linux.MountLabel)
+}
+
+// newTarget finds the mount point of a new file system. procfs and sysfs go to real directories only: behind a link, labels
+// and limits would be written to files of the image's choosing (CVE-2019-19921, CVE-2023-27561).
+func (c *compiler) newTarget(i int, fstype, name string) plan.Reg {
+	destination := strconv.Quote(c.spec.Mounts[i].Destination)
+	if fstype != "proc" && fstype != "sysfs" {
+		c.at("open mount point "+destination, "mounts", i)
+		return c.target("", name, true)
+	}
+	// The words are runc's; people search for them.
+	c.at("open mount point: "+destination+" must be mounted on ordinary directory", "mounts", i, "destination")
+	base, rest := c.base(name)
+	if base.fresh {
+		return c.makeTarget("", base, rest, true)
+	}
+	missing, done := c.b.Label(), c.b.Label()
+	c.b.On(missing, unix.ENOENT)
+	to := c.b.Open("", c.root, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, plan.Plain)
+	c.b.Skip(done)
+	c.b.Bind(missing)
+	c.askFor(GateTarget)
+	c.b.OpenInto(to, c.root, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, plan.Plain)
+	c.b.Bind(done)
+	return to
+}
+
+// base finds the new file system that a name lies in, and the rest of the name; the root if there is none.
+func (c *compiler) base(name string) (place, string) {
+	best, rest := place{name: "/", mount: c.root}, strings.TrimPrefix(name, "/")
+	for _, p := range c.places {
+		if r, ok := within(name, p.name); ok && len(p.name) >= len(best.name) {
+			best, rest = p, r
+		}
+	}
+	if !best.own {
+		return place{name: "/", mount: c.root}, strings.TrimPrefix(name, "/")
+	}
+	return best, rest
+}
+
+// target opens the place in the container that a clean absolute name means, and makes it if it is missing: a directory, or
+// an empty file. It must not lie in procfs unless it was looked up there: a mount that an image has redirected into /proc
+// would shadow what labels and limits are written to (CVE-2019-16884).
+func (c *compiler) target(reg, name string, dir bool) plan.Reg {
+	base, rest := c.base(name)
+	if base.fresh && rest != "" {
+		return c.makeTarget(reg, base, rest, dir)
+	}
+	flags := uint64(unix.O_PATH)
+	if dir {
+		flags |= unix.O_DIRECTORY
+	}
+	if base.own {
+		return c.b.Open(reg, base.mount, rest, flags, plan.Beneath)
+	}
+	missing, found := c.b.Label(), c.b.Label()
+	c.b.On(missing, unix.ENOENT)
+	to := c.b.Open(reg, c.root, rest, flags, plan.InRoot)
+	c.b.Skip(found)
+	c.b.Bind(missing)
+	step := GateTarget
+	c.askFor(step)
+	c.b.OpenInto(to, c.root, rest, flags, plan.InRoot)
+	c.b.Bind(found)
+	c.b.Step("check that the place is not in procfs")
+	ok := c.b.Label()
+	c.b.StatFS(to, c.scratch)
+	c.b.SkipUnless(ok, c.scratch, 8, 1<<64-1, procMagic)
+	c.b.Fail(unix.EXDEV)
+	c.b.Bind(ok)
+	return to
+}
+
+// askFor has the parent make what is missing below the root: parts of the name may be links, even dangling ones, and
+// following them is a loop.
+func (c *compiler) askFor(gate string) {
+	c.b.SendFD(c.socket, c.root)
+	c.b.Gate(gate, c.scratch, scratchSize)
+}
+
+// makeTarget makes a directory or file, and the directories above it, in a tmpfs that holds nothing but what we make.
+func (c *compiler) makeTarget(reg string, base place, rest string, dir bool) plan.Reg {
+	parts := strings.Split(rest, "/")
+	at := base.mount
+	for i, part := range parts {
+		last := i == len(parts)-1
+		name := path.Join(base.name, path.Join(parts[:i+1]...))
+		switch known := c.made[name]; {
+		case known:
+		case last && !dir:
+			c.b.Close(c.b.Create(at, part, 0o644))
+		default:
+			c.b.Mkdir(at, part, 0o755)
+		}
+		c.made[name] = true
+		use := ""
+		if last {
+			use = reg
+		}
+		next := c.b.Open(use, at, part, unix.O_PATH|unix.O_NOFOLLOW, plan.Plain)
+		if i > 0 {
+			c.b.Close(at)
+		}
+		at = next
+	}
+	return at
+}
+
+// remount changes the options of a mount of this container that is in place already: a copy with the new ones covers it.
+func (c *compiler) remount(i int) {
+	m := &c.spec.Mounts[i]
+	c.at("open mount "+strconv.Quote(m.Destination), "mounts", i)
+	at := c.b.Open("", c.root, inside(m.Destination), unix.O_PATH, plan.InRoot)
+	mount := c.b.CloneTree("", at, true)
+	c.setAttributes(i, mount)
+	c.attach(i, mount, at, place{name: inside(m.Destination)})
+	c.b.Close(mount)
+}
+
+// attachCgroupV1 shows the hierarchies of cgroup v1: a tmpfs with one directory each, and links for the controllers that
+// share one. With a cgroup namespace they are mounted, without one the container's own directories are bound.
+func (c *compiler) attachCgroupV1(i int) {
+	m, s := &c.spec.Mounts[i], &c.settings[i]
+	name := inside(m.Destination)
+	readonly := s.set&unix.MOUNT_ATTR_RDONLY != 0
+	c.at("make the tmpfs for cgroups", "mounts", i)
+	ctx := c.b.FsOpen("tmpfs")
+	c.b.FsString(ctx, "source", "tmpfs")
+	c.b.FsString(ctx, "mode", "755")
+	c.b.FsCreate(ctx)
+	top := c.b.FsMount(mountName(m.Destination), ctx, s.set&^unix.MOUNT_ATTR_RDONLY)
+	c.b.Close(ctx)
+	c.at("open mount point "+strconv.Quote(m.Destination), "mounts", i)
+	c.attach(i, top, c.target("", name, true), place{name: name, mount: top, own: true, fresh: true, readonly: readonly})
+	for j, h := range c.host.Cgroup.Hierarchies {
+		c.at("mount cgroup hierarchy "+h.Name, "mounts", i)
+		var mount plan.Reg
+		if c.hierarchies != nil {
+			mount = c.hierarchies[j]
+		} else {
+			mount = c.cgroupV1(h, s)
+		}
+		to := c.makeTarget("", c.places[len(c.places)-1], h.Name, true)
+		c.b.MoveMount(mount, to)
+		c.b.Close(to)
+		c.b.Close(mount)
+		if parts := strings.Split(h.Name, ","); len(parts) > 1 {
+			for _, part := range parts {
+				c.b.Symlink(h.Name, top, part)
+			}
+		}
+	}
+}
+
+// captureHierarchies copies the container's own directories, which a container without a cgroup namespace gets to see.
+func (c *compiler) captureHierarchies(i int) {
+	s := &c.settings[i]
+	c.hierarchies = nil
+	for _, h := range c.host.Cgroup.Hierarchies {
+		c.at("open cgroup "+strconv.Quote(h.Own), "mounts", i)
+		mount := c.b.Source(h.Own, false)
+		c.b.SetAttr(mount, plan.Attr{Set: s.set, Clear: s.clear, Propagation: unix.MS_PRIVATE})
+		c.hierarchies = append(c.hierarchies, mount)
+	}
+}
+
+// cgroupV1 makes a detached mount of a hierarchy as the cgroup namespace shows it.
+func (c *compiler) cgroupV1(h Hierarchy, s *mountSettings) plan.Reg {
+	ctx := c.b.FsOpen("cgroup")
+	c.b.FsString(ctx, "source", "cgroup")
+	if h.Name == "systemd" {
+		c.b.FsFlag(ctx, "none")
+		c.b.FsString(ctx, "name", "systemd")
+	} else {
+		for part := range strings.SplitSeq(h.Name, ",") {
+			c.b.FsFlag(ctx, part)
+		}
+	}
+	c.b.FsCreate(ctx)
+	mount := c.b.FsMount("", ctx, s.set)
+	c.b.Close(ctx)
+	return mount
+}
+
+// makeProc makes a procfs for our own use when the container mounts none.
+func (c *compiler) makeProc() {
+	p := c.spec.Process
+	labels := p.OOMScoreAdj != nil || p.ApparmorProfile != "" || p.SelinuxLabel != ""
+	if !labels && (c.exec || len(c.spec.Linux.Sysctl) == 0) {
+		return
+	}
+	c.b.At("", "make a procfs of our own")
+	ctx := c.b.FsOpen("proc")
+	c.b.FsCreate(ctx)
+	c.proc = c.b.FsMount("proc", ctx, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	c.b.Close(ctx)
+}

@@ -1,0 +1,352 @@
+package specconv
+
+import (
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/plan"
+)
+
+// startSession makes the process its own session. A joined pid namespace is entered here and not before: its members can
+// see us from now on, and find nothing of the host (CVE-2016-9962).
+func (c *compiler) startSession() {
+	if ns, i := namespace(c.spec, specs.PIDNamespace); ns.Path != "" || c.exec && i >= 0 {
+		c.b.Step("enter the pid namespace")
+		c.b.Fork()
+		c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
+	}
+	c.b.Step("start a session")
+	c.b.Setsid()
+	if !c.host.NoNewKeyring {
+		// EDQUOT: kernel.keys.maxkeys and maxbytes count keyrings per user.
+		c.b.Step("join a new session keyring (the option --no-new-keyring leaves it out)")
+		c.b.On(nil, unix.ENOSYS)
+		c.b.JoinSessionKeyring("_ses." + c.host.ID)
+	}
+	c.takeTerminal()
+}
+
+// takeTerminal makes the pty the controlling terminal and the standard streams.
+func (c *compiler) takeTerminal() {
+	user := c.spec.Process.User
+	if c.tty == plan.NoReg {
+		for fd, chown := range c.host.ChownStdio {
+			if chown {
+				c.at("give descriptor "+strconv.Itoa(fd)+" to the user", "process", "user")
+				c.b.On(nil, unix.EINVAL, unix.EPERM, unix.EROFS) // a stream that can't change hands still works
+				c.b.ChownStdio(fd, user.UID, user.GID)
+			}
+		}
+		return
+	}
+	c.at("make the terminal the controlling one", "process", "terminal")
+	c.b.Ioctl(c.tty, unix.TIOCSCTTY, 0)
+	if user.UID != 0 {
+		c.b.Chown(c.tty, user.UID, 1<<32-1) // the group is that of the devpts mount
+	}
+	for fd := range 3 {
+		c.b.Dup(c.tty, fd)
+	}
+	c.b.Close(c.tty)
+}
+
+// setLabels writes what the kernel takes through procfs about the process itself.
+func (c *compiler) setLabels() {
+	p := c.spec.Process
+	if p.OOMScoreAdj != nil {
+		c.at("set oom_score_adj to "+strconv.Itoa(*p.OOMScoreAdj), "process", "oomScoreAdj")
+		c.writeProc("self/oom_score_adj", strconv.Itoa(*p.OOMScoreAdj))
+	}
+	if p.SelinuxLabel != "" {
+		c.at("set the SELinux label "+strconv.Quote(p.SelinuxLabel), "process", "selinuxLabel")
+		c.writeProc("thread-self/attr/exec", p.SelinuxLabel)
+	}
+	if p.ApparmorProfile != "" {
+		c.at("set the AppArmor profile "+strconv.Quote(p.ApparmorProfile), "process", "apparmorProfile")
+		c.writeProc("thread-self/attr/apparmor/exec", "exec "+p.ApparmorProfile)
+	}
+}
+
+// writeProc writes a file of the plan's own procfs.
+func (c *compiler) writeProc(name, value string) {
+	file := c.b.Open("", c.proc, name, unix.O_WRONLY, plan.Beneath)
+	c.b.Write(file, []byte(value))
+	c.b.Close(file)
+}
+
+// rlimits maps the specification's names, which are the kernel's.
+var rlimits = []struct {
+	name     string
+	resource int
+}{
+	{"RLIMIT_AS", unix.RLIMIT_AS},
+	{"RLIMIT_CORE", unix.RLIMIT_CORE},
+	{"RLIMIT_CPU", unix.RLIMIT_CPU},
+	{"RLIMIT_DATA", unix.RLIMIT_DATA},
+	{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE},
+	{"RLIMIT_LOCKS", unix.RLIMIT_LOCKS},
+	{"RLIMIT_MEMLOCK", unix.RLIMIT_MEMLOCK},
+	{"RLIMIT_MSGQUEUE", unix.RLIMIT_MSGQUEUE},
+	{"RLIMIT_NICE", unix.RLIMIT_NICE},
+	{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE},
+	{"RLIMIT_NPROC", unix.RLIMIT_NPROC},
+	{"RLIMIT_RSS", unix.RLIMIT_RSS},
+	{"RLIMIT_RTPRIO", unix.RLIMIT_RTPRIO},
+	{"RLIMIT_RTTIME", unix.RLIMIT_RTTIME},
+	{"RLIMIT_SIGPENDING", unix.RLIMIT_SIGPENDING},
+	{"RLIMIT_STACK", unix.RLIMIT_STACK},
+}
+
+// enoughFiles is how many descriptors the rest of the plan can need.
+const enoughFiles = 64
+
+func (c *compiler) setRlimits() { c.rlimits(false) }
+
+// rlimits sets the limits while the process may still raise them. An RLIMIT_NOFILE that is too low for what the plan still
+// opens is set to its value only at the end: lowering is always permitted.
+func (c *compiler) rlimits(late bool) {
+	for i, l := range c.spec.Process.Rlimits {
+		for _, known := range rlimits {
+			if known.name != l.Type {
+				continue
+			}
+			c.at("set "+l.Type, "process", "rlimits", i)
+			low := known.resource == unix.RLIMIT_NOFILE && l.Soft < enoughFiles
+			switch {
+			case late && low:
+				c.b.SetRlimit(known.resource, l.Soft, l.Hard)
+			case !late && low:
+				c.b.SetRlimit(known.resource, enoughFiles, max(l.Hard, enoughFiles))
+			case !late:
+				c.b.SetRlimit(known.resource, l.Soft, l.Hard)
+			}
+		}
+	}
+}
+
+// capabilitySets are the five sets of process.capabilities as bit masks, less what this process may not hand on. Without
+// the object all are empty, as runc has it.
+type capabilitySets struct{ bounding, effective, permitted, inheritable, ambient uint64 }
+
+func capabilities(p *specs.Process, available uint64) (s capabilitySets) {
+	if p.Capabilities == nil {
+		return s
+	}
+	k := p.Capabilities
+	s.bounding, s.permitted = mask(k.Bounding)&available, mask(k.Permitted)&available
+	s.effective = mask(k.Effective) & s.permitted
+	s.inheritable = mask(k.Inheritable) & available
+	s.ambient = mask(k.Ambient)
+	return s
+}
+
+// Capabilities are the names of linux/capability.h in the order of their numbers.
+var Capabilities = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
+	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
+	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
+	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
+	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+}
+
+// CapabilityNumber is the number of a capability, -1 if the name is unknown.
+func CapabilityNumber(name string) int {
+	for n, known := range Capabilities {
+		if known == name {
+			return n
+		}
+	}
+	return -1
+}
+
+func mask(names []string) (m uint64) {
+	for _, name := range names {
+		if n := CapabilityNumber(name); n >= 0 {
+			m |= 1 << n
+		}
+	}
+	return m
+}
+
+// dropPrivileges sets the credentials: bounding set, groups, ids, capabilities, in the order in which each step is still
+// permitted and none undoes another (CVE-2022-29162).
+func (c *compiler) dropPrivileges() {
+	p := c.spec.Process
+	sets := capabilities(p, c.host.Capabilities)
+	c.dropBounding(sets.bounding)
+	c.at("set the user to "+strconv.FormatUint(uint64(p.User.UID), 10)+":"+strconv.FormatUint(uint64(p.User.GID), 10), "process", "user")
+	if p.User.UID != 0 {
+		c.b.Prctl(unix.PR_SET_KEEPCAPS, 1)
+	}
+	c.b.SetGID(p.User.GID)
+	c.b.SetGroups(p.User.AdditionalGids)
+	c.b.SetUID(p.User.UID)
+	if p.User.UID != 0 {
+		c.b.Prctl(unix.PR_SET_KEEPCAPS, 0)
+	}
+	c.setCapabilities(sets)
+	if p.NoNewPrivileges {
+		c.at("set no_new_privs", "process", "noNewPrivileges")
+		c.b.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1)
+	}
+	c.b.At("", "stay invisible to tracers") // the change of ids may have undone it (fs.suid_dumpable)
+	c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
+	umask := uint32(0o022)
+	if p.User.Umask != nil {
+		umask = *p.User.Umask
+	}
+	c.at("set the umask", "process", "user", "umask")
+	c.b.Umask(umask)
+}
+
+// dropBounding drops what the container may never gain. Capabilities that are newer than Linux 5.14 are dropped until the
+// kernel says that there is none of that number.
+func (c *compiler) dropBounding(keep uint64) {
+	c.at("set the bounding set", "process", "capabilities", "bounding")
+	end := c.b.Label()
+	for n := uint64(0); n < 64; n++ {
+		if keep&(1<<n) != 0 {
+			continue
+		}
+		if n > unix.CAP_CHECKPOINT_RESTORE {
+			c.b.On(end, unix.EINVAL)
+		}
+		c.b.Prctl(unix.PR_CAPBSET_DROP, n)
+	}
+	c.b.Bind(end)
+}
+
+// setCapabilities sets permitted, effective and inheritable, then ambient. Without no_new_privs the filter needs
+// CAP_SYS_ADMIN, which then goes last.
+func (c *compiler) setCapabilities(s capabilitySets) {
+	c.at("set capabilities", "process", "capabilities")
+	if c.filterNeedsAdmin() {
+		const admin = 1 << unix.CAP_SYS_ADMIN
+		c.b.CapSet(s.effective|admin, s.permitted|admin, s.inheritable)
+	} else {
+		c.b.CapSet(s.effective, s.permitted, s.inheritable)
+	}
+	c.at("set ambient capabilities", "process", "capabilities", "ambient")
+	c.b.Ambient(unix.PR_CAP_AMBIENT_CLEAR_ALL, 0)
+	for n := uint64(0); n < 64; n++ {
+		if s.ambient&(1<<n) != 0 {
+			c.b.On(nil, unix.EPERM, unix.EINVAL) // not permitted and inheritable: the specification wants a warning, libct gives it
+			c.b.Ambient(unix.PR_CAP_AMBIENT_RAISE, n)
+		}
+	}
+}
+
+func (c *compiler) filtered() bool { return c.host.FilterPending || len(c.host.Filter) > 0 }
+
+// filterNeedsAdmin says whether the filter can only be loaded with CAP_SYS_ADMIN, and the process is not to have it.
+func (c *compiler) filterNeedsAdmin() bool {
+	p := c.spec.Process
+	return c.filtered() && !p.NoNewPrivileges && capabilities(p, c.host.Capabilities).effective&(1<<unix.CAP_SYS_ADMIN) == 0
+}
+
+// waitForStart is where a created container waits: everything but its filter and its program is in place.
+func (c *compiler) waitForStart() {
+	c.checkProgram()
+	if c.filtered() {
+		c.fetchFilter()
+	}
+	kept := 1
+	if c.host.StartGate {
+		kept = 2
+	}
+	c.b.At("", "close everything of the host")
+	c.b.CloseAllBut(kept)
+	c.b.Gate(GateCreated, c.scratch, scratchSize)
+	if c.host.StartGate {
+		c.b.Step("wait for start")
+		start := c.b.Accept(c.listener)
+		c.b.ReportTo(start)
+	}
+	if h := c.spec.Hooks; h != nil && len(h.StartContainer) > 0 {
+		c.at(GateStart, "hooks", "startContainer")
+		c.b.Gate(GateStart, c.scratch, scratchSize)
+	}
+}
+
+// fetchFilter puts the filter into the data, or gets it at a gate when it is still being compiled.
+func (c *compiler) fetchFilter() {
+	if !c.host.FilterPending {
+		c.filter = c.b.FilterProgram(c.host.Filter)
+		return
+	}
+	c.filter = c.b.FilterProgram(nil)
+	c.at(GateFilter, "linux", "seccomp")
+	c.b.Gate(GateFilter, c.filter, 16+8*unix.BPF_MAXINSNS)
+}
+
+// programs are the paths that args[0] can mean: itself if it has a slash, else one for each entry of the container's PATH.
+func (c *compiler) programs() (list []string) {
+	name := c.spec.Process.Args[0]
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	for _, entry := range c.host.Env {
+		if dirs, ok := strings.CutPrefix(entry, "PATH="); ok {
+			for dir := range strings.SplitSeq(dirs, ":") {
+				if dir == "" {
+					dir = "."
+				}
+				list = append(list, strings.TrimSuffix(dir, "/")+"/"+name)
+			}
+		}
+	}
+	if list == nil {
+		list = []string{name} // fails, and says so
+	}
+	return list
+}
+
+// checkProgram refuses a missing program while the container is being created, with the credentials that it will have.
+// The words are those of Go's exec.LookPath, which engines turn into exit codes 126 and 127.
+func (c *compiler) checkProgram() {
+	name := c.spec.Process.Args[0]
+	found := c.b.Label()
+	if strings.Contains(name, "/") {
+		c.at("exec: "+strconv.Quote(name)+": stat "+name, "process", "args", 0)
+		c.b.Access(name)
+		return
+	}
+	for _, p := range c.programs() {
+		c.at("look for "+strconv.Quote(p), "process", "args", 0)
+		next := c.b.Label()
+		c.b.On(next, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG)
+		c.b.Access(p)
+		c.b.Skip(found)
+		c.b.Bind(next)
+	}
+	c.at("exec: "+strconv.Quote(name)+": executable file not found in $PATH", "process", "args", 0)
+	c.b.Fail(unix.ENOENT)
+	c.b.Bind(found)
+}
+
+// execute loads the filter as late as can be and runs the program.
+func (c *compiler) execute() {
+	argv, envp := c.b.Argv(c.spec.Process.Args), c.b.Argv(c.host.Env)
+	c.rlimits(true)
+	if c.filtered() {
+		c.at("load the seccomp filter", "linux", "seccomp")
+		c.b.Seccomp(c.host.FilterFlags, c.filter)
+		if c.filterNeedsAdmin() {
+			s := capabilities(c.spec.Process, c.host.Capabilities)
+			c.at("set capabilities", "process", "capabilities")
+			c.b.CapSet(s.effective, s.permitted, s.inheritable)
+		}
+	}
+	programs := c.programs()
+	for i, p := range programs {
+		c.at("exec "+p, "process", "args", 0)
+		if i < len(programs)-1 {
+			c.b.On(nil, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG)
+		}
+		c.b.Exec(p, argv, envp)
+	}
+}

@@ -1,0 +1,142 @@
+package specconv
+
+import (
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/plan"
+)
+
+// rootPropagations of linux.rootfsPropagation.
+var rootPropagations = []struct {
+	name      string
+	kind      uint64
+	recursive bool
+}{
+	{"private", unix.MS_PRIVATE, false},
+	{"rprivate", unix.MS_PRIVATE, true},
+	{"rshared", unix.MS_SHARED, true},
+	{"rslave", unix.MS_SLAVE, true},
+	{"runbindable", unix.MS_UNBINDABLE, true},
+	{"shared", unix.MS_SHARED, false},
+	{"slave", unix.MS_SLAVE, false},
+	{"unbindable", unix.MS_UNBINDABLE, false},
+}
+
+// attachRoot makes the mount namespace deaf towards the host, captures every object of the host that the container will
+// see, and attaches a copy of the root to its own directory. Only then are names inside the container looked up: a source
+// that is resolved later could be one that the container's side has swapped (CVE-2021-30465).
+func (c *compiler) attachRoot() {
+	if c.has(specs.MountNamespace) {
+		c.b.Step("make mounts invisible to the host")
+		c.b.Isolate()
+	}
+	c.captureSources()
+	c.captureNull()
+	c.at("open rootfs "+strconv.Quote(c.host.Rootfs), "root", "path")
+	c.rootDir = c.b.OpenHost("rootfs", c.host.Rootfs, unix.O_DIRECTORY)
+	c.b.Step("copy the mount of rootfs " + strconv.Quote(c.host.Rootfs))
+	c.root = c.b.CloneTree("root", c.rootDir, true)
+	if !c.has(specs.MountNamespace) {
+		c.b.SetAttr(c.root, plan.Attr{Propagation: unix.MS_PRIVATE, Recursive: true})
+	}
+	c.hideHost()
+	c.makeMask()
+	c.at("attach rootfs "+strconv.Quote(c.host.Rootfs), "root", "path")
+	c.b.MoveMount(c.root, c.rootDir)
+	c.b.Close(c.rootDir)
+}
+
+// captureNull opens the host's /dev/null, which hides masked files, and proves that it is the device 1:3: the container's
+// own /dev/null may be anything (CVE-2025-31133).
+func (c *compiler) captureNull() {
+	if len(c.spec.Linux.MaskedPaths) == 0 {
+		return
+	}
+	c.at("open the host's /dev/null for masks", "linux", "maskedPaths")
+	c.null = c.b.OpenHost("null", "/dev/null", 0)
+	c.requireDevice(c.null, unix.S_IFCHR, 1, 3)
+}
+
+// requireDevice goes on only if the descriptor is a device node with this type and these numbers.
+func (c *compiler) requireDevice(fd plan.Reg, kind uint32, major, minor uint32) {
+	right, wrong := c.b.Label(), c.b.Label()
+	c.b.Stat(fd, c.scratch)
+	c.b.SkipIf(right, c.scratch+plan.StatxDevice, 8, 1<<64-1, uint64(minor)<<32|uint64(major))
+	c.b.Bind(wrong)
+	c.b.Fail(unix.EEXIST)
+	c.b.Bind(right)
+	same := c.b.Label()
+	c.b.SkipIf(same, c.scratch+plan.StatxMode, 2, unix.S_IFMT, uint64(kind))
+	c.b.Fail(unix.EEXIST)
+	c.b.Bind(same)
+}
+
+// makeMask attaches the tmpfs that masks directories to the root's directory, below the root: attached mounts can be
+// copied by every kernel, detached ones only since Linux 6.15. It disappears with the host's mounts.
+func (c *compiler) makeMask() {
+	if len(c.spec.Linux.MaskedPaths) == 0 {
+		return
+	}
+	c.at("make the empty directory for masks", "linux", "maskedPaths")
+	ctx := c.b.FsOpen("tmpfs")
+	c.b.FsString(ctx, "nr_blocks", "1")
+	c.b.FsString(ctx, "nr_inodes", "2")
+	c.b.FsString(ctx, "mode", "0555")
+	c.b.FsCreate(ctx)
+	c.mask = c.b.FsMount("mask", ctx, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	c.b.Close(ctx)
+	c.b.MoveMount(c.mask, c.rootDir)
+}
+
+// hideHost detaches the host's proc and sysfs mounts where pivot_root can't remove the host's root: they would otherwise
+// stay below the new root, and the kernel would let a nested user namespace mount procfs without the masks.
+func (c *compiler) hideHost() {
+	for i := len(c.host.HostMounts) - 1; i >= 0 && c.has(specs.MountNamespace); i-- {
+		c.b.At("", "detach the host's mount "+strconv.Quote(c.host.HostMounts[i]))
+		c.b.UnmountHost(c.host.HostMounts[i])
+	}
+}
+
+// changeRoot makes the root mount the root of this process and lets go of everything else.
+func (c *compiler) changeRoot() {
+	c.at("change the root", "root", "path")
+	c.b.Chdir(c.root)
+	if c.host.NoPivot || !c.has(specs.MountNamespace) {
+		c.b.Chroot()
+	} else {
+		c.b.PivotRoot()
+		c.b.Step("detach the host's mounts")
+		c.b.DropOldRoot()
+	}
+	for _, p := range rootPropagations {
+		if p.name == c.spec.Linux.RootfsPropagation {
+			c.at("set the propagation of the root", "linux", "rootfsPropagation")
+			c.b.SetAttr(c.root, plan.Attr{Propagation: p.kind, Recursive: p.recursive})
+		}
+	}
+	c.at("change to directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
+	c.b.Chdir(c.cwd)
+	c.requireInside()
+}
+
+// requireInside proves with the kernel's own word that the working directory lies below the root (CVE-2024-21626).
+func (c *compiler) requireInside() {
+	ok := c.b.Label()
+	c.b.Getcwd(c.scratch, scratchSize)
+	c.b.SkipIf(ok, c.scratch, 1, 0xff, '/')
+	c.b.Fail(unix.ENOENT)
+	c.b.Bind(ok)
+}
+
+// openCwd resolves the working directory while a missing one can still be made.
+func (c *compiler) openCwd() {
+	c.at("open directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
+	if name := inside(c.spec.Process.Cwd); name != "/" {
+		c.cwd = c.target("cwd", name, true)
+	} else {
+		c.cwd = c.root
+	}
+}
