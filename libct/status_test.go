@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -119,4 +121,46 @@ func TestPids(t *testing.T) {
 	if pids, err := r.Pids("stopped"); err != nil || len(pids) != 0 {
 		t.Errorf("stopped: %v, %v", pids, err)
 	}
+}
+
+// A look at the lock of a creator that finishes at that moment must not take
+// the container for one whose create was killed.
+func TestStatusAtTheEndOfCreate(t *testing.T) {
+	r := newRuntime(t)
+	p := spawn(t)
+	var done atomic.Bool
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for !done.Load() {
+				s, err := r.State("c")
+				if err != nil && !errors.Is(err, ErrNotExist) || err == nil && s.Status != Creating && s.Status != Running {
+					t.Errorf("%+v, %v", s, err)
+					return
+				}
+			}
+		})
+	}
+	for range 500 {
+		c, err := r.reserve("c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.own(&c.rec)
+		err = c.save()
+		c.rec.Phase = phaseCreated
+		if err = errors.Join(err, c.save()); err != nil {
+			t.Fatal(err)
+		}
+		c.close()
+		if c, err = r.open("c", unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.remove(); err != nil {
+			t.Fatal(err)
+		}
+		c.close()
+	}
+	done.Store(true)
+	all.Wait()
 }
