@@ -5,7 +5,8 @@
 // embedded here and started from a sealed memfd: husk itself is free of cgo,
 // which every command would pay for at its start. The compiler only sees the
 // profile. What it answers gets a prologue, in Go, that gives ENOSYS for system
-// calls newer than the profile (see stub).
+// calls newer than the profile (see stub) and decides calls with several rules
+// about their arguments, which libseccomp gets wrong (see argumentChecks).
 //
 //	key := seccomp.Key(profile)
 //	filter, ok := cache.Get(key)      // four system calls, some microseconds

@@ -109,17 +109,44 @@ func TestStubOnlyWhereItHelps(t *testing.T) {
 
 // A change of these instructions needs another generation, or caches go on
 // giving out the old ones.
-func TestStubIsOfThisGeneration(t *testing.T) {
-	f := withStub(t, &specs.LinuxSeccomp{DefaultAction: specs.ActErrno}, []wire.Newest{
-		{Arch: "SCMP_ARCH_X32", Number: 1<<30 | 450}, {Arch: "SCMP_ARCH_X86_64", Number: 460},
-		{Arch: "SCMP_ARCH_S390X", Number: 470}, {Arch: "SCMP_ARCH_X86", Number: 480},
-	})
-	got := seccomp.Sum(wire.AppendProgram(nil, f.Instructions))
-	want := map[byte]uint64{1: 0x7638e761adbc4cf9}[seccomp.Generation]
+func TestPrologueIsOfThisGeneration(t *testing.T) {
 	if _, arch := nativeNames(t); arch != unix.AUDIT_ARCH_X86_64 {
 		t.Skip("the order of the sections, and so the sum, is another one than on amd64")
 	}
+	p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{rule(specs.ActAllow, "clone")}}
+	for i, op := range []specs.LinuxSeccompOperator{
+		specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual,
+		specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual, specs.OpEqualTo,
+	} {
+		p.Syscalls[0].Args = append(p.Syscalls[0].Args, specs.LinuxSeccompArg{Index: uint(i % 6), Value: 1<<40 | 2, ValueTwo: 2, Op: op})
+	}
+	reply := &wire.Reply{
+		Newest: []wire.Newest{
+			{Arch: "SCMP_ARCH_X32", Number: 1<<30 | 450}, {Arch: "SCMP_ARCH_X86_64", Number: 460},
+			{Arch: "SCMP_ARCH_S390X", Number: 470}, {Arch: "SCMP_ARCH_X86", Number: 480},
+		},
+		Numbers: []wire.Number{{Arch: "SCMP_ARCH_X86_64", Name: "clone", Number: 56}},
+		Program: []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: filtered}},
+	}
+	f, err := seccomp.Finish(p, 0, reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := seccomp.Sum(wire.AppendProgram(nil, f.Instructions)), map[byte]uint64{1: 0x21e74a73654723f9}[seccomp.Generation]
 	if got != want {
 		t.Errorf("sum %#x, want %#x for generation %d: raise the generation and adjust this test", got, want, seccomp.Generation)
+	}
+}
+
+// A compiler that left out rules which nobody else decides would open a hole.
+func TestCompilerMustAgreeOnChoices(t *testing.T) {
+	p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{rule(specs.ActAllow, "clone")}}
+	for _, n := range []wire.Number{{Arch: "SCMP_ARCH_X86_64", Name: "clone"}, {Arch: "SCMP_ARCH_VAX", Name: "clone"}} {
+		_, err := seccomp.Finish(p, 0, &wire.Reply{
+			Numbers: []wire.Number{n}, Program: []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}},
+		})
+		if err == nil {
+			t.Errorf("%+v: no error", n)
+		}
 	}
 }

@@ -26,7 +26,7 @@ type process struct {
 }
 
 // startProcess starts a program that is held in memory, with input as its
-// standard input, nothing else open, and an empty environment.
+// standard input, none of husk's descriptors, and an empty environment.
 //
 // The input is a file and not a pipe, so it can have any size without anybody
 // having to feed it while waiting for the output.
