@@ -141,7 +141,7 @@ func TestStatusAtTheEndOfCreate(t *testing.T) {
 			}
 		})
 	}
-	for range 500 {
+	for range 200 {
 		c, err := r.reserve("c")
 		if err != nil {
 			t.Fatal(err)
