@@ -99,8 +99,8 @@ func (c *convert) idleAround(cpu *specs.LinuxCPU, shares func()) {
 	}
 }
 
-// weightFromShares maps v1 shares [2, 262144] to a v2 weight [1, 10000] by the quadratic exponent that runc 1.3.2 and crun
-// 1.23 introduced: it fits the minimum, the maximum and the default (1024 to 100).
+// weightFromShares maps v1 shares [2, 262144] to a v2 weight [1, 10000] by the quadratic exponent that runc 1.3.2 and crun 1.23
+// introduced: it fits the minimum, the maximum and the default (1024 to 100).
 func weightFromShares(shares uint64) uint64 {
 	if shares <= minShares {
 		return 1

@@ -2,8 +2,8 @@ package cgroups
 
 import "encoding/binary"
 
-// The filter is assembled by hand: it uses seven instructions, and the packages that know all of them cost a tenth of a
-// millisecond at each start of the process.
+// The filter is assembled by hand: it uses nine instructions, and a package that knows them all brings in debug and XML readers,
+// which cost each start of the process 0.2 ms, 50 page faults and 1 MB of file.
 
 // insn is a struct bpf_insn (linux/bpf.h). Offset counts from the next instruction.
 type insn struct {

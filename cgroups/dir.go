@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
 )
 
 // dir is one cgroup directory. Its descriptor is opened on first use and stays until close.
@@ -26,8 +28,8 @@ func (d *dir) open() error {
 	if d.fd >= 0 {
 		return nil
 	}
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
-	fd, err := openat2(unix.AT_FDCWD, d.path, &how)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	fd, err := openat2(unix.AT_FDCWD, d.path, how)
 	if err != nil {
 		return &os.PathError{Op: "open cgroup", Path: d.path, Err: err}
 	}
@@ -48,10 +50,10 @@ func (d *dir) file(name string, flags int) (int, error) {
 		return -1, err
 	}
 	how := unix.OpenHow{
-		Flags:   uint64(flags | unix.O_CLOEXEC),
+		Flags:   uint64(flags),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
 	}
-	fd, err := openat2(d.fd, name, &how)
+	fd, err := openat2(d.fd, name, how)
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: d.path + "/" + name, Err: err}
 	}
@@ -259,14 +261,13 @@ func (d *dir) inode() (uint64, error) {
 // isGone tells that a cgroup does not exist (any more): a file of a removed cgroup that is still open gives ENODEV.
 func isGone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) }
 
-func openat2(at int, name string, how *unix.OpenHow) (int, error) {
-	for {
-		fd, err := unix.Openat2(at, name, how)
-		// EAGAIN: a rename or mount raced with the walk below; the kernel asks to try again.
-		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
-			return fd, err
-		}
+// openat2 returns the bare errno: its callers know the full path.
+func openat2(at int, name string, how unix.OpenHow) (int, error) {
+	fd, err := linux.Openat2(at, name, how)
+	if pe, ok := err.(*os.PathError); ok {
+		err = pe.Err
 	}
+	return fd, err
 }
 
 func readFD(fd int, buf []byte) (int, error) {

@@ -32,8 +32,7 @@ func (d *dir) freezeUnified(freeze bool) error {
 }
 
 func (d *dir) frozenUnified() (bool, error) {
-	s, err := d.read("cgroup.freeze")
-	return strings.TrimSpace(s) == "1", err
+	return d.isOne("cgroup.freeze")
 }
 
 // freezeV1 writes FROZEN until the kernel confirms it. The v1 freezer has no event, and it can stay in FREEZING while
@@ -64,7 +63,15 @@ func (d *dir) freezeV1(freeze bool) error {
 
 // frozenV1 asks for the cgroup's own wish, so a frozen cgroup above does not count.
 func (d *dir) frozenV1() (bool, error) {
-	s, err := d.read("freezer.self_freezing")
+	return d.isOne("freezer.self_freezing")
+}
+
+// isOne reads a flag. A cgroup that is gone, or goes meanwhile, holds nobody.
+func (d *dir) isOne(name string) (bool, error) {
+	s, err := d.read(name)
+	if isGone(err) {
+		return false, nil
+	}
 	return strings.TrimSpace(s) == "1", err
 }
 

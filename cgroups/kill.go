@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
 )
 
 // killUnified kills by cgroup.kill (Linux 5.14), which reaches the whole subtree, forks in flight and frozen processes.
@@ -59,7 +61,7 @@ func (d *dir) killListed(pids []int) error {
 		}
 	}()
 	for _, pid := range pids {
-		switch fd, err := unix.PidfdOpen(pid, 0); {
+		switch fd, err := linux.PidfdOpen(pid); {
 		case err == nil:
 			fds[pid] = fd
 		case !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EINVAL): // EINVAL: a thread id, its leader is listed elsewhere
@@ -75,7 +77,7 @@ func (d *dir) killListed(pids []int) error {
 		if !ok {
 			continue
 		}
-		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := linux.PidfdSendSignal(fd, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 			return &os.PathError{Op: "kill process " + strconv.Itoa(pid) + " of", Path: d.path, Err: err}
 		}
 	}

@@ -115,11 +115,15 @@ func (m *v2) checkMemory(mem *specs.LinuxMemory) error {
 		return nil
 	}
 	used, err := m.number("memory.current")
-	if errors.Is(err, unix.ENOENT) {
-		return nil // no controller: the write of the limit says so
+	switch {
+	case errors.Is(err, unix.ENOENT): // no controller: the write of the limit says so
+		return nil
+	case err != nil:
+		return err
+	case isSet(mem.Swap) && *mem.Swap > 0 && used >= uint64(*mem.Swap):
+		return fmt.Errorf("rejecting memory+swap limit %d: %d is in use (%s/memory/checkBeforeUpdate)", *mem.Swap, used, resourcesAt)
+	case used >= uint64(*mem.Limit):
+		return fmt.Errorf("rejecting memory limit %d: %d is in use (%s/memory/checkBeforeUpdate)", *mem.Limit, used, resourcesAt)
 	}
-	if err == nil && used >= uint64(*mem.Limit) {
-		return fmt.Errorf("rejecting memory limit %d: memory usage is %d (%s/memory/checkBeforeUpdate)", *mem.Limit, used, resourcesAt)
-	}
-	return err
+	return nil
 }

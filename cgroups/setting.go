@@ -171,7 +171,7 @@ func settingsV1(r *specs.LinuxResources) ([]setting, error) {
 	c.rdma(r.Rdma)
 	c.networkV1(r.Network)
 	if len(r.Unified) > 0 {
-		c.fail("/unified", "convert resources to cgroup v1: this field exists in cgroup v2 only")
+		c.fail("/unified", "invalid configuration: unified resources need cgroup v2")
 	}
 	return c.list, c.err
 }

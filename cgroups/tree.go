@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
 )
 
 // made is what mkdirs did, for its undo.
@@ -140,7 +142,7 @@ func (d *dir) waitExits(deadline time.Time) error {
 		return err
 	}
 	for _, pid := range pids {
-		fd, err := unix.PidfdOpen(pid, 0)
+		fd, err := linux.PidfdOpen(pid)
 		if err != nil {
 			continue // ended already
 		}

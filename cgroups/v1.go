@@ -270,8 +270,8 @@ func (m *v1) place(at func(*group) string) (*Placement, error) {
 			p.Into = os.NewFile(uintptr(d.fd), where)
 			continue
 		}
-		how := unix.OpenHow{Flags: unix.O_WRONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
-		fd, err := openat2(unix.AT_FDCWD, where+"/tasks", &how)
+		how := unix.OpenHow{Flags: unix.O_WRONLY, Resolve: unix.RESOLVE_NO_SYMLINKS}
+		fd, err := openat2(unix.AT_FDCWD, where+"/tasks", how)
 		if err != nil {
 			p.Close()
 			return nil, &os.PathError{Op: "open", Path: where + "/tasks", Err: err}
