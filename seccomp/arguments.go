@@ -24,22 +24,19 @@ const (
 // letting through what no rule allows: with the rules "a5 >= 0x100000001" and
 // "a5 < 0xffffffff" for ALLOW, version 2.5.4 allows a5 = 0xffffffff. Over a few
 // it never ends. One rule alone is always right, so here the rules are tried
-// one after the other. (FuzzMeaning found both and watches over it.)
-//
-// Only calls whose rules all have the same action are decided here, see
-// wire.Choice. Which of several actions wins is libseccomp's to say, as it is
-// in other runtimes.
+// one after the other, the strictest action first: libseccomp promises no order
+// for rules that overlap. (FuzzMeaning found all this and watches over it.)
 func argumentChecks(p *specs.LinuxSeccomp, numbers []wire.Number) ([]unix.SockFilter, error) {
 	var program []unix.SockFilter
 	for _, n := range numbers {
 		arch := findArchitecture(specs.Arch(n.Arch))
-		action, alternatives := wire.Choice(p, n.Name)
+		alternatives := wire.Choice(p, n.Name)
 		if arch == nil || alternatives == nil {
 			return nil, fmt.Errorf("compile seccomp profile: compiler leaves %q on %q to others", n.Name, n.Arch)
 		}
 		var body []unix.SockFilter
-		for _, conditions := range alternatives {
-			body = append(body, alternative(conditions, action)...)
+		for _, a := range alternatives {
+			body = append(body, alternative(a)...)
 		}
 		body = append(body, unix.SockFilter{Code: opReturn, K: wire.ReturnValue(p.DefaultAction, p.DefaultErrnoRet)})
 		over := uint32(len(body))
@@ -55,9 +52,9 @@ func argumentChecks(p *specs.LinuxSeccomp, numbers []wire.Number) ([]unix.SockFi
 }
 
 // alternative returns the action if all conditions hold, else goes on after it.
-func alternative(conditions []specs.LinuxSeccompArg, action uint32) []unix.SockFilter {
-	list := []unix.SockFilter{{Code: opReturn, K: action}}
-	for _, c := range slices.Backward(conditions) {
+func alternative(a wire.Alternative) []unix.SockFilter {
+	list := []unix.SockFilter{{Code: opReturn, K: a.Value}}
+	for _, c := range slices.Backward(a.Conditions) {
 		list = append(condition(c, uint8(len(list))), list...)
 	}
 	return list

@@ -182,9 +182,11 @@ func (c *Cache) evict(keep string) error {
 			continue // another process was faster
 		}
 		f := file{name, st.Size, time.Unix(st.Mtim.Unix())}
-		if strings.HasPrefix(name, tempPrefix) && time.Since(f.modified) > maxTempAge {
-			linux.Unlinkat(c.dir, name, 0)
-			continue
+		if strings.HasPrefix(name, tempPrefix) {
+			if time.Since(f.modified) > maxTempAge {
+				linux.Unlinkat(c.dir, name, 0)
+			}
+			continue // else its writer is about to rename it
 		}
 		files = append(files, f)
 		bytes += f.size

@@ -71,6 +71,9 @@ func Start(p *specs.LinuxSeccomp) (*Pending, error) {
 // Cancel ends a compilation nobody wants any more.
 func (p *Pending) Cancel() { p.process.cancel() }
 
+// Flags are those of the filter to come, for seccomp(2).
+func (p *Pending) Flags() uint32 { return p.flags }
+
 // Wait returns the filter. Errors are those of libseccomp, with a JSON pointer,
 // a program that is too long for the kernel, and the compiler's own death.
 func (p *Pending) Wait() (*Filter, error) {

@@ -43,10 +43,10 @@ func edge(r *rand.Rand) uint64 {
 	return base + uint64(r.IntN(3)) - 1
 }
 
-// randomProfile makes a profile whose meaning can't be disputed: all rules for
-// one system call have the same action.
+// randomProfile makes a profile whose meaning can't be disputed: if a system
+// call has a rule without conditions, all rules for it have the same action.
 func randomProfile(r *rand.Rand) *specs.LinuxSeccomp {
-	actions := []specs.LinuxSeccompAction{specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActTrap, specs.ActKillProcess, specs.ActKillThread}
+	actions := []specs.LinuxSeccompAction{specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActTrap, specs.ActKillProcess, specs.ActKillThread, specs.ActTrace}
 	operators := []specs.LinuxSeccompOperator{
 		specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual,
 		specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual,
@@ -59,10 +59,14 @@ func randomProfile(r *rand.Rand) *specs.LinuxSeccomp {
 		p.Syscalls = append(p.Syscalls, rule(pick(r, actions), filler()...))
 	}
 	for _, name := range slices.Sorted(maps.Keys(randomCalls())) {
-		action := pick(r, actions)
+		action, mixed := pick(r, actions), r.IntN(2) == 0
 		for range r.IntN(4) {
 			s := rule(action, name)
-			for range r.IntN(4) {
+			conditions := r.IntN(4)
+			if mixed {
+				s.Action, conditions = pick(r, actions), 1+r.IntN(3)
+			}
+			for range conditions {
 				s.Args = append(s.Args, specs.LinuxSeccompArg{
 					Index: uint(r.IntN(6)), Value: edge(r), ValueTwo: edge(r), Op: pick(r, operators),
 				})
@@ -107,21 +111,28 @@ func applies(s *specs.LinuxSyscall, args [6]uint64) bool {
 }
 
 // model is what the profile says about a system call it names or that is older
-// than the newest one it names.
+// than the newest one it names: the strictest action of the rules that apply. A
+// rule with the default action changes nothing, and one without conditions
+// stands alone, see randomProfile.
 func model(p *specs.LinuxSeccomp, name string, args [6]uint64) uint32 {
-	returns := map[specs.LinuxSeccompAction]uint32{
-		specs.ActAllow: allow, specs.ActErrno: eperm, specs.ActLog: unix.SECCOMP_RET_LOG, specs.ActTrap: unix.SECCOMP_RET_TRAP,
-		specs.ActKillProcess: unix.SECCOMP_RET_KILL_PROCESS, specs.ActKillThread: unix.SECCOMP_RET_KILL_THREAD,
+	byStrictness := []specs.LinuxSeccompAction{
+		specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActErrno, specs.ActTrace, specs.ActLog, specs.ActAllow,
 	}
+	returns := []uint32{
+		unix.SECCOMP_RET_KILL_PROCESS, unix.SECCOMP_RET_KILL_THREAD, unix.SECCOMP_RET_TRAP, eperm,
+		unix.SECCOMP_RET_TRACE | 1, unix.SECCOMP_RET_LOG, allow,
+	}
+	best := len(returns)
 	for i := range p.Syscalls {
 		s := &p.Syscalls[i]
-		for _, n := range s.Names {
-			if n == name && s.Action != p.DefaultAction && applies(s, args) {
-				return returns[s.Action]
-			}
+		if slices.Contains(s.Names, name) && s.Action != p.DefaultAction && applies(s, args) {
+			best = min(best, slices.Index(byStrictness, s.Action))
 		}
 	}
-	return returns[p.DefaultAction]
+	if best == len(returns) {
+		best = slices.Index(byStrictness, p.DefaultAction)
+	}
+	return returns[best]
 }
 
 // newestNamed returns the highest number that p names, or 0.
@@ -137,7 +148,7 @@ func newestNamed(p *specs.LinuxSeccomp) uint32 {
 
 // checkMeaning compares a filter with the model for many calls.
 func checkMeaning(r *rand.Rand, arch uint32, p *specs.LinuxSeccomp, f *seccomp.Filter) error {
-	permits := p.DefaultAction == specs.ActAllow || p.DefaultAction == specs.ActLog
+	permits := p.DefaultAction == specs.ActAllow || p.DefaultAction == specs.ActLog || p.DefaultAction == specs.ActTrace
 	newest := newestNamed(p)
 	for _, name := range slices.Sorted(maps.Keys(randomCalls())) {
 		number := randomCalls()[name]

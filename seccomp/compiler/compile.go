@@ -160,7 +160,7 @@ func choices(p *specs.LinuxSeccomp, archs map[specs.Arch]libseccomp.ScmpArch) (l
 	}
 	everywhere = map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(conditional)) {
-		if _, alternatives := wire.Choice(p, name); alternatives == nil {
+		if wire.Choice(p, name) == nil {
 			continue
 		}
 		everywhere[name] = true

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -54,26 +55,45 @@ func Alternatives(args []specs.LinuxSeccompArg) [][]specs.LinuxSeccompArg {
 	return list
 }
 
+// Alternative is one way for a system call to get an action.
+type Alternative struct {
+	Value      uint32 // what the filter returns, see ReturnValue
+	Conditions []specs.LinuxSeccompArg
+}
+
 // Choice returns the alternatives of all rules for a system call, if there are
-// at least two and all have the same action: then the order of the rules has
-// no meaning. Otherwise, and if any rule is without conditions, there are none.
-// Rules with the default action change nothing and don't count.
-func Choice(p *specs.LinuxSeccomp, name string) (action uint32, alternatives [][]specs.LinuxSeccompArg) {
+// at least two. Rules with the default action change nothing and don't count.
+//
+// If several alternatives hold, the first of the result wins: the strictest, in
+// the kernel's order for actions of several filters (seccomp(2)), and the first
+// of the profile among equals.
+//
+// If one has no conditions and all have the same action, the result is that one
+// alone. If their actions differ, there is no result: libseccomp then settles
+// which of them it takes, as it does for other runtimes.
+func Choice(p *specs.LinuxSeccomp, name string) []Alternative {
 	byDefault := ReturnValue(p.DefaultAction, p.DefaultErrnoRet)
+	var list []Alternative
 	for i := range p.Syscalls {
 		s := &p.Syscalls[i]
-		value := ReturnValue(s.Action, s.ErrnoRet)
-		if value == byDefault || !slices.Contains(s.Names, name) {
-			continue
+		if value := ReturnValue(s.Action, s.ErrnoRet); value != byDefault && slices.Contains(s.Names, name) {
+			for _, conditions := range Alternatives(s.Args) {
+				list = append(list, Alternative{value, conditions})
+			}
 		}
-		if len(s.Args) == 0 || alternatives != nil && value != action {
-			return 0, nil
+	}
+	if len(list) < 2 {
+		return nil
+	}
+	if i := slices.IndexFunc(list, func(a Alternative) bool { return len(a.Conditions) == 0 }); i >= 0 {
+		if slices.ContainsFunc(list, func(a Alternative) bool { return a.Value != list[i].Value }) {
+			return nil
 		}
-		action = value
-		alternatives = append(alternatives, Alternatives(s.Args)...)
+		return list[i : i+1]
 	}
-	if len(alternatives) < 2 {
-		return 0, nil
-	}
-	return action, alternatives
+	slices.SortStableFunc(list, func(a, b Alternative) int { return cmp.Compare(precedence(a.Value), precedence(b.Value)) })
+	return list
 }
+
+// precedence is the kernel's: lower is stricter, and KILL_PROCESS negative.
+func precedence(value uint32) int32 { return int32(value & unix.SECCOMP_RET_ACTION_FULL) }
