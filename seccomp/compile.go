@@ -1,6 +1,7 @@
 package seccomp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -28,6 +29,18 @@ type Filter struct {
 	Notify bool
 	// Warnings are one-line remarks for the log.
 	Warnings []string
+}
+
+// Bytes returns the instructions as seccomp(2) reads them, struct sock_filter
+// after struct sock_filter in the host's byte order, 8 bytes each.
+func (f *Filter) Bytes() []byte {
+	b := make([]byte, 0, unix.SizeofSockFilter*len(f.Instructions))
+	for _, i := range f.Instructions {
+		b = binary.NativeEndian.AppendUint16(b, i.Code)
+		b = append(b, i.Jt, i.Jf)
+		b = binary.NativeEndian.AppendUint32(b, i.K)
+	}
+	return b
 }
 
 // Compile makes the filter for p: Start and Wait.

@@ -53,11 +53,10 @@ func victim() int {
 // runVictim returns number:errno for each call, or how the process ended.
 func runVictim(t *testing.T, f *seccomp.Filter, numbers ...int) string {
 	t.Helper()
-	raw := unsafe.Slice((*byte)(unsafe.Pointer(&f.Instructions[0])), len(f.Instructions)*unix.SizeofSockFilter)
 	flags := f.Flags
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
 	cmd.Env = append(os.Environ(), victimCalls+"="+strings.Trim(fmt.Sprint(numbers), "[]"))
-	cmd.Stdin = strings.NewReader(string(unsafe.Slice((*byte)(unsafe.Pointer(&flags)), 4)) + string(raw))
+	cmd.Stdin = strings.NewReader(string(unsafe.Slice((*byte)(unsafe.Pointer(&flags)), 4)) + string(f.Bytes()))
 	output, err := cmd.Output()
 	if exit, ok := err.(*exec.ExitError); ok {
 		return strings.TrimSpace(string(output) + exit.String())

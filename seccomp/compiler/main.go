@@ -1,3 +1,5 @@
+//go:build cgo
+
 // Command compiler turns one seccomp profile into BPF with libseccomp.
 //
 // It is embedded into husk, which starts it from a sealed memfd with an empty

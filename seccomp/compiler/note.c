@@ -1,3 +1,5 @@
+//go:build cgo
+
 /*
  * An ELF note that says which libseccomp this program is linked with, so that
  * the version can be read from the file without running it.

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package main
 
 // The import makes the go command compile note.c.
