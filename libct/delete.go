@@ -88,6 +88,7 @@ func (c *container) destroy(force bool) error {
 	if err := c.end(force, deadline); err != nil {
 		return err
 	}
+	c.unmountHost()
 	if c.rec.Poststop {
 		if err := c.r.runHooks(c, "poststop"); err != nil {
 			c.r.warn("delete container %s: %v", c.id, err)
@@ -162,4 +163,13 @@ func (c *container) guess() error {
 	}
 	c.rec.Cgroup = m.State()
 	return nil
+}
+
+// unmountHost takes the root off the host's mount table, where a container without a mount namespace has it.
+func (c *container) unmountHost() {
+	if c.rec.HostMount && c.rec.Rootfs != "" {
+		if err := unix.Unmount(c.rec.Rootfs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
+			c.r.warn("unmount %s: %v", c.rec.Rootfs, err)
+		}
+	}
 }

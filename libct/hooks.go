@@ -1,4 +1,243 @@
 package libct
 
-// runHooks is a placeholder until hooks run.
-func (r *Runtime) runHooks(*container, string) error { return nil }
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
+	"husk/specconv"
+)
+
+// outputLimit bounds what is kept of a hook's output for the error message, in bytes.
+const outputLimit = 4096
+
+// runCreateHooks runs the hooks that come before pivot_root, in the order of the specification (config.md#posix-platform-hooks).
+func (k *creation) runCreateHooks() error {
+	k.hooksRun = true
+	k.c.rec.Pid = k.process.Pid
+	h := k.spec.Hooks
+	if err := k.c.hooks("prestart", h.Prestart, Created, nil); err != nil { //nolint:staticcheck // deprecated, and Docker's network depends on it
+		return err
+	}
+	if err := k.c.hooks("createRuntime", h.CreateRuntime, Creating, nil); err != nil {
+		return err
+	}
+	inside := &insideOf{pidfd: k.process.Pidfd, kinds: namespaceKinds(k.spec), dir: k.host.Rootfs}
+	return k.c.hooks("createContainer", h.CreateContainer, Creating, inside)
+}
+
+// runHooks runs the hooks of one kind of a container that exists.
+func (r *Runtime) runHooks(c *container, kind string) error {
+	spec, err := c.spec()
+	if err != nil || spec.Hooks == nil {
+		return err
+	}
+	switch kind {
+	case "startContainer":
+		return c.startContainerHooks(spec)
+	case "poststart":
+		return c.hooks(kind, spec.Hooks.Poststart, Running, nil)
+	}
+	// One that fails is a warning and the others run all the same (runtime.md#lifecycle, step 13).
+	for i := range spec.Hooks.Poststop {
+		if err := c.hook(kind, i, &spec.Hooks.Poststop[i], Stopped, nil); err != nil {
+			r.warn("%v", err)
+		}
+	}
+	return nil
+}
+
+func (c *container) hooks(kind string, list []specs.Hook, status Status, where *insideOf) error {
+	for i := range list {
+		if err := c.hook(kind, i, &list[i], status, where); err != nil {
+			return err
+		}
+		stopPoint("hook-" + kind)
+	}
+	return nil
+}
+
+// hook runs one hook: state on stdin, its own environment and nothing else, at most Timeout seconds.
+func (c *container) hook(kind string, index int, h *specs.Hook, status Status, where *insideOf) error {
+	run, err := c.prepareHook(status)
+	if err == nil {
+		defer run.close()
+		args := h.Args
+		if len(args) == 0 {
+			args = []string{h.Path}
+		}
+		env := h.Env
+		if env == nil {
+			env = []string{}
+		}
+		err = run.start(h.Path, args, env, where)
+		if err == nil {
+			err = run.wait(h.Timeout)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("error running %s hook #%d: %w", kind, index, err) // runc's words
+	}
+	return nil
+}
+
+// hookRun is a running hook. Its output goes to a memfd: a hook that leaves a daemon behind must not keep us waiting for the
+// end of a pipe.
+type hookRun struct {
+	stdin, output *os.File
+	pid           int
+	pidfd         *os.File
+}
+
+func (c *container) prepareHook(status Status) (*hookRun, error) {
+	s := ContainerState{
+		OCIVersion: c.rec.OCIVersion, ID: c.id, Pid: c.rec.Pid, Status: status, Bundle: c.rec.Bundle, Rootfs: c.rec.Rootfs,
+		Created: c.rec.Created, Annotations: c.rec.Annotations, Owner: "",
+	}
+	if status == Stopped {
+		s.Pid = 0
+	}
+	run := &hookRun{}
+	var err error
+	if run.stdin, err = memory("state", s.AppendJSON(nil)); err != nil {
+		return nil, err
+	}
+	if run.output, err = memory("output", nil); err != nil {
+		run.close()
+		return nil, err
+	}
+	return run, nil
+}
+
+// memory makes a memfd with the given content, to be read from its beginning.
+func memory(name string, data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create a memfd: %w", err)
+	}
+	if len(data) > 0 {
+		if _, err := unix.Pwrite(fd, data, 0); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("write a memfd: %w", err)
+		}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// insideOf says in whose namespaces, and in which directory there, a hook runs.
+type insideOf struct {
+	pidfd *os.File
+	kinds uint64
+	dir   string
+}
+
+func namespaceKinds(spec *specs.Spec) (kinds uint64) {
+	for _, ns := range spec.Linux.Namespaces {
+		kinds |= specconv.NamespaceKind(ns.Type)
+	}
+	return kinds
+}
+
+func (h *hookRun) start(path string, args, env []string, where *insideOf) error {
+	pidfd := -1
+	attr := &syscall.ProcAttr{
+		Env:   env,
+		Files: []uintptr{h.stdin.Fd(), h.output.Fd(), h.output.Fd()},
+		Sys:   &syscall.SysProcAttr{PidFD: &pidfd, Setpgid: true},
+	}
+	spawn := func() (err error) {
+		h.pid, err = syscall.ForkExec(path, args, attr)
+		return err
+	}
+	if where != nil {
+		spawn = where.run(spawn)
+	}
+	if err := spawn(); err != nil {
+		return fmt.Errorf("exec %s: %w", path, err)
+	}
+	h.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
+	return nil
+}
+
+// run makes a call happen on a thread of its own that has entered the namespaces; the thread ends with its goroutine. The
+// hook's path is the host's: until pivot_root the mount namespace still shows the host.
+func (w *insideOf) run(f func() error) func() error {
+	return func() error {
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and never unlocked
+			err := unix.Unshare(unix.CLONE_FS)
+			if err == nil && w.kinds != 0 {
+				err = unix.Setns(int(w.pidfd.Fd()), int(w.kinds))
+			}
+			if err == nil {
+				err = unix.Chdir(w.dir)
+			}
+			if err != nil {
+				err = fmt.Errorf("enter the container's namespaces: %w", err)
+			} else {
+				err = f()
+			}
+			done <- err
+		}()
+		return <-done
+	}
+}
+
+// wait waits for the end of the hook. When its time is over the whole process group is killed.
+func (h *hookRun) wait(timeout *int) error {
+	if timeout != nil {
+		over := time.Duration(*timeout) * time.Second
+		ended, err := linux.PollIn(int(h.pidfd.Fd()), over)
+		if err != nil {
+			return err
+		}
+		if !ended {
+			unix.Kill(-h.pid, unix.SIGKILL)
+			syscall.Wait4(h.pid, nil, 0, nil)
+			return fmt.Errorf("hook ran past specified timeout of %.1fs", over.Seconds()) // runc's words
+		}
+	}
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(h.pid, &status, 0, nil)
+		if err == nil {
+			break
+		}
+		if err != syscall.EINTR {
+			return fmt.Errorf("wait for process %d: %w", h.pid, err)
+		}
+	}
+	if status == 0 {
+		return nil
+	}
+	how := "exit status " + strconv.Itoa(status.ExitStatus())
+	if status.Signaled() {
+		how = "signal: " + status.Signal().String()
+	}
+	return errors.New(how + ", output: " + h.said())
+}
+
+// said is the beginning of what the hook has written, on one line.
+func (h *hookRun) said() string {
+	data := make([]byte, outputLimit)
+	n, _ := unix.Pread(int(h.output.Fd()), data, 0)
+	return strings.Join(strings.FieldsFunc(string(data[:max(n, 0)]), func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+}
+
+func (h *hookRun) close() {
+	for _, f := range []*os.File{h.stdin, h.output, h.pidfd} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}

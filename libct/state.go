@@ -48,6 +48,11 @@ type record struct {
 	Systemd     bool // its cgroup is made through systemd
 	Rootless    bool // its cgroup may be missing for want of permission
 	Poststop    bool // config.json has poststop hooks
+	HostMount   bool // no mount namespace: the root is mounted on the host, delete unmounts it
+	NoKeyring   bool // --no-new-keyring
+
+	// StartOps are the origins of the plan's ops behind the start gate, by index: "JSON pointer\nstep".
+	StartOps map[string]string
 }
 
 // namespaces are runc's names for the namespaces of a process, and those of
@@ -86,6 +91,9 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendBool(dst, "systemd", rec.Systemd)
 	dst = appendBool(dst, "rootless", rec.Rootless)
 	dst = appendBool(dst, "poststop", rec.Poststop)
+	dst = appendBool(dst, "host_mount", rec.HostMount)
+	dst = appendBool(dst, "no_new_keyring", rec.NoKeyring)
+	dst = appendMap(dst, "start_ops", rec.StartOps)
 	dst = appendText(dst, "cgroup_version", rec.Cgroup.Version)
 	dst = appendUint(dst, "cgroup_inode", rec.Cgroup.Inode)
 	dst = appendMap(dst, "cgroup_paths", rec.Cgroup.Paths)
@@ -190,6 +198,12 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Bool(d, &rec.Rootless)
 	case "poststop":
 		return jsonscan.Bool(d, &rec.Poststop)
+	case "host_mount":
+		return jsonscan.Bool(d, &rec.HostMount)
+	case "no_new_keyring":
+		return jsonscan.Bool(d, &rec.NoKeyring)
+	case "start_ops":
+		return jsonscan.Map(d, &rec.StartOps, jsonscan.Text)
 	case "cgroup_version":
 		return jsonscan.Text(d, &rec.Cgroup.Version)
 	case "cgroup_inode":

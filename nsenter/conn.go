@@ -27,6 +27,7 @@ func NewConn(socket *os.File, origin func(op int) plan.Origin) *Conn {
 // Event is what the interpreter has reported.
 type Event struct {
 	Gate  plan.Origin // the gate that it stands at, or zero
+	Op    int         // its place in the plan
 	Files []*os.File  // what it has sent since the last event; the caller's from now on
 	Pid   int         // of the process that goes on, if the plan has forked
 }
@@ -52,7 +53,7 @@ func (c *Conn) Next() (Event, error) {
 		switch m.Kind {
 		case plan.MessageFD:
 		case plan.MessageGate:
-			e := Event{Gate: c.origin(m.Op), Files: c.files}
+			e := Event{Gate: c.origin(m.Op), Op: m.Op, Files: c.files}
 			c.files = nil
 			return e, nil
 		case plan.MessagePid:

@@ -153,3 +153,11 @@ func (p *Plan) Origin(op int) Origin {
 	}
 	return p.Ops[op].Origin
 }
+
+// GateData is where the answer to a gate goes.
+func (p *Plan) GateData(op int) Data {
+	if op < 0 || op >= len(p.Ops) || p.Ops[op].Kind != Gate {
+		return 0
+	}
+	return Data(p.Ops[op].Args[0].Value)
+}

@@ -18,6 +18,7 @@ type Host struct {
 	NoNewKeyring  bool
 	HostMounts    []string // proc and sysfs mounts of the host that must not show through without pivot_root
 	Env           []string // the process's environment, complete
+	Program       string   // what is executed, if it is not args[0]
 	Capabilities  uint64   // what this process may hand on
 	Cgroup        Cgroup
 	Sources       []Source // by index of spec.Mounts

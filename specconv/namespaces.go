@@ -68,11 +68,13 @@ func namespace(spec *specs.Spec, t specs.LinuxNamespaceType) (ns specs.LinuxName
 	return specs.LinuxNamespace{}, -1
 }
 
-// has says whether the container has a namespace of the type that is not the host's.
-func (c *compiler) has(t specs.LinuxNamespaceType) bool {
-	_, i := namespace(c.spec, t)
+// Has says whether the container has a namespace of the type that is not the host's.
+func Has(spec *specs.Spec, t specs.LinuxNamespaceType) bool {
+	_, i := namespace(spec, t)
 	return i >= 0
 }
+
+func (c *compiler) has(t specs.LinuxNamespaceType) bool { return Has(c.spec, t) }
 
 // isNew says whether the container gets a new namespace of the type.
 func (c *compiler) isNew(t specs.LinuxNamespaceType) bool {

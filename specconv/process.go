@@ -283,9 +283,16 @@ func (c *compiler) fetchFilter() {
 	c.b.Gate(GateFilter, c.filter, 16+8*unix.BPF_MAXINSNS)
 }
 
+func (c *compiler) program() string {
+	if c.host.Program != "" {
+		return c.host.Program
+	}
+	return c.spec.Process.Args[0]
+}
+
 // programs are the paths that args[0] can mean: itself if it has a slash, else one for each entry of the container's PATH.
 func (c *compiler) programs() (list []string) {
-	name := c.spec.Process.Args[0]
+	name := c.program()
 	if strings.Contains(name, "/") {
 		return []string{name}
 	}
@@ -308,7 +315,7 @@ func (c *compiler) programs() (list []string) {
 // checkProgram refuses a missing program while the container is being created, with the credentials that it will have.
 // The words are those of Go's exec.LookPath, which engines turn into exit codes 126 and 127.
 func (c *compiler) checkProgram() {
-	name := c.spec.Process.Args[0]
+	name := c.program()
 	found := c.b.Label()
 	if strings.Contains(name, "/") {
 		c.at("exec: "+strconv.Quote(name)+": stat "+name, "process", "args", 0)

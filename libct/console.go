@@ -1,0 +1,135 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"husk/nsenter"
+)
+
+// handOverConsole gives the pty's master to who asked for it.
+func (k *creation) handOverConsole(e nsenter.Event) error {
+	if len(e.Files) != 1 {
+		return errors.New("/process/terminal: receive the terminal: no descriptor came with it")
+	}
+	return giveConsole(e.Files[0], k.o.ConsoleSocket, k.console)
+}
+
+// giveConsole sends the master to a console socket, or gives a copy of it to the caller of a foreground process.
+func giveConsole(master *os.File, socket string, take func(*os.File) error) error {
+	if err := clearONLCR(master); err != nil {
+		return err
+	}
+	if socket != "" {
+		number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+		if err != nil {
+			return fmt.Errorf("read the terminal's number: %w", err)
+		}
+		if err := sendFile(socket, "/dev/pts/"+strconv.Itoa(number), master); err != nil {
+			return fmt.Errorf("send the terminal: %w", err)
+		}
+		return nil
+	}
+	if take == nil {
+		return errors.New("cannot allocate tty if runc will detach without setting console socket")
+	}
+	fd, err := unix.FcntlInt(master.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return fmt.Errorf("copy the terminal's descriptor: %w", err)
+	}
+	return take(os.NewFile(uintptr(fd), "ptmx"))
+}
+
+// terminalPeer opens the other end of a pty by its master, which trusts no name: TIOCGPTPEER (Linux 4.13).
+func terminalPeer(master *os.File) (*os.File, error) {
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		return nil, errno
+	}
+	return os.NewFile(fd, "tty"), nil
+}
+
+// clearONLCR lets a line end in "\n" alone, as it does behind a pipe; the terminal that shows the output adds the "\r".
+func clearONLCR(master *os.File) error {
+	t, err := unix.IoctlGetTermios(int(master.Fd()), unix.TCGETS)
+	if err == nil {
+		t.Oflag &^= unix.ONLCR
+		err = unix.IoctlSetTermios(int(master.Fd()), unix.TCSETS, t)
+	}
+	if err != nil {
+		return fmt.Errorf("set the modes of the terminal: %w", err)
+	}
+	return nil
+}
+
+// sendFile connects to a unix socket and sends one message: the payload and the descriptor.
+func sendFile(socket, payload string, file *os.File) error {
+	fd, err := connect(socket)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Sendmsg(fd, []byte(payload), unix.UnixRights(int(file.Fd())), nil, unix.MSG_NOSIGNAL); err != nil {
+		return fmt.Errorf("write to socket %s: %w", socket, err)
+	}
+	return nil
+}
+
+// connect connects to a unix socket by path, of whatever length: a socket address holds 108 bytes, a descriptor's name in
+// /proc fits.
+func connect(path string) (int, error) {
+	dir, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("connect to socket %s: %w", path, err)
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("connect to socket %s: %w", path, err)
+	}
+	name := path
+	if len(name) > 107 {
+		name = "/proc/self/fd/" + strconv.Itoa(dir) + "/" + filepath.Base(path)
+	}
+	for {
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: name})
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("connect to socket %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// writePidFile writes a pid in decimal, without a newline: containerd's reader takes none. The file appears complete.
+func writePidFile(path string, pid int) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		os.Remove(temp) // left by a runtime that was killed
+		file, err = os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write pid file %s: %w", path, err)
+	}
+	_, err = file.WriteString(strconv.Itoa(pid))
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		os.Remove(temp)
+		return fmt.Errorf("write pid file %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
+	"husk/nsenter"
+)
+
+// copyUp fills a new tmpfs with what the directory that it will cover holds: the mount option tmpcopyup.
+func copyUp(e nsenter.Event) error {
+	if len(e.Files) != 2 {
+		return errors.New("copy a directory up: the directory and the tmpfs did not come with the request")
+	}
+	from, to := int(e.Files[0].Fd()), int(e.Files[1].Fd())
+	st, err := linux.Fstat(from)
+	if err == nil {
+		err = copyDir(from, to, &st)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: copy the directory up into the tmpfs: %w", e.Gate.Pointer, err)
+	}
+	return nil
+}
+
+// beneath looks names up in a directory of the image: one name, no link, no other mount.
+var beneath = unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+
+// copyDir copies the content, the mode and the owner of a directory.
+func copyDir(from, to int, st *unix.Stat_t) error {
+	dir, err := linux.Openat(from, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	names, err := linux.Names(dir)
+	unix.Close(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := copyEntry(from, to, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	out, err := linux.Openat(to, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(out)
+	return own(out, st)
+}
+
+// own gives a new inode owner and mode; the mode last, because a change of owner clears set-user-ID.
+func own(fd int, st *unix.Stat_t) error {
+	if err := unix.Fchown(fd, int(st.Uid), int(st.Gid)); err != nil {
+		return &os.SyscallError{Syscall: "fchown", Err: err}
+	}
+	if err := unix.Fchmod(fd, st.Mode&0o7777); err != nil {
+		return &os.SyscallError{Syscall: "fchmod", Err: err}
+	}
+	return nil
+}
+
+func copyEntry(from, to int, name string) error {
+	st, err := linux.Fstatat(from, name, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return copySubdir(from, to, name, &st)
+	case unix.S_IFREG:
+		return copyFile(from, to, name, &st)
+	case unix.S_IFLNK:
+		target, err := linux.Readlinkat(from, name)
+		if err == nil {
+			err = unix.Symlinkat(target, to, name)
+		}
+		if err == nil {
+			err = unix.Fchownat(to, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW)
+		}
+		return err
+	default: // FIFOs, sockets, device nodes
+		if err := unix.Mknodat(to, name, st.Mode, int(st.Rdev)); err != nil {
+			return err
+		}
+		return unix.Fchownat(to, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW)
+	}
+}
+
+func copySubdir(from, to int, name string, st *unix.Stat_t) error {
+	in, err := linux.Openat2(from, name, beneath)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(in)
+	if err := linux.Mkdirat(to, name, 0o700); err != nil {
+		return err
+	}
+	out, err := linux.Openat2(to, name, beneath)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(out)
+	return copyDir(in, out, st)
+}
+
+func copyFile(from, to int, name string, st *unix.Stat_t) error {
+	fd, err := linux.Openat2(from, name, beneath)
+	if err != nil {
+		return err
+	}
+	in := os.NewFile(uintptr(fd), name)
+	defer in.Close()
+	fd, err = linux.Openat(to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	out := os.NewFile(uintptr(fd), name)
+	defer out.Close()
+	if _, err := out.ReadFrom(in); err != nil {
+		return err
+	}
+	return own(fd, st)
+}

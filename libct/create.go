@@ -1,0 +1,405 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/cgroups"
+	"husk/internal/linux"
+	"husk/nsenter"
+	"husk/plan"
+	"husk/specconv"
+)
+
+// creation is one container while it is being made. What it has made so far is in the fields that undo looks at.
+type creation struct {
+	r       *Runtime
+	o       *CreateOptions
+	gate    bool // the container waits for `start`; otherwise it goes on at once
+	console func(*os.File) error
+
+	spec     *specs.Spec
+	config   []byte
+	host     *specconv.Host
+	c        *container
+	cgroup   cgroups.Manager
+	place    *cgroups.Placement
+	filter   *filter
+	plan     *plan.Plan
+	inputs   []*os.File
+	process  *nsenter.Process
+	hooksRun bool
+	standsAt plan.Origin // the gate that the process stands at
+}
+
+// Create makes a container from a bundle; its process then waits for Start. If it fails nothing is left behind.
+func (r *Runtime) Create(o CreateOptions) error {
+	k := &creation{r: r, o: &o, gate: true}
+	if err := k.create(true); err != nil {
+		return k.undo(err)
+	}
+	defer k.release()
+	return k.goOn()
+}
+
+// create does everything up to the gate at which the container counts as created. The order: nothing is made before the
+// configuration is known to be good, the record that delete needs is on disk before the first thing outside of the state
+// directory exists, and the filter is compiled while the process is being set up.
+func (k *creation) create(detached bool) (err error) {
+	if k.spec, k.config, err = specconv.Load(k.o.Bundle); err != nil {
+		return err
+	}
+	if err := specconv.Validate(k.spec); err != nil {
+		return fmt.Errorf("validate config.json: %w", err)
+	}
+	if err := checkConsole(k.spec.Process.Terminal, detached, k.o.ConsoleSocket); err != nil {
+		return err
+	}
+	if k.host, err = k.r.hostFacts(k.spec, k.o); err != nil {
+		return err
+	}
+	if k.c, err = k.r.reserve(k.o.ID); err != nil {
+		return err
+	}
+	stopPoint("create-reserved")
+	if k.filter, err = k.r.filterFacts(k.spec.Linux.Seccomp, k.host); err != nil {
+		return err
+	}
+	if err := k.makeCgroup(); err != nil {
+		return err
+	}
+	if err := k.makeGate(); err != nil {
+		return err
+	}
+	if k.plan, err = specconv.Compile(k.spec, k.host); err != nil {
+		return err
+	}
+	if err := k.start(); err != nil {
+		return err
+	}
+	stopPoint("create-started")
+	return k.serve()
+}
+
+// checkConsole: the texts are runc's.
+func checkConsole(terminal, detached bool, socket string) error {
+	if terminal && detached && socket == "" {
+		return errors.New("cannot allocate tty if runc will detach without setting console socket")
+	}
+	if socket != "" && !(terminal && detached) {
+		return errors.New("cannot use console socket if runc will not detach or allocate tty")
+	}
+	return nil
+}
+
+// makeCgroup writes the record, then makes the cgroup that it names.
+func (k *creation) makeCgroup() (err error) {
+	rec := &k.c.rec
+	rec.OCIVersion, rec.Bundle, rec.Rootfs, rec.Annotations = k.spec.Version, k.o.Bundle, k.host.Rootfs, k.spec.Annotations
+	rec.OwnPidns = specconv.CloneFlags(k.spec)&unix.CLONE_NEWPID != 0
+	rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace)
+	rec.NoKeyring = k.o.NoNewKeyring
+	rec.Poststop = k.spec.Hooks != nil && len(k.spec.Hooks.Poststop) > 0
+	cfg := &cgroups.Config{
+		Path: k.spec.Linux.CgroupsPath, ID: k.o.ID, Resources: k.spec.Linux.Resources,
+		Rootless: k.r.rootless(), Systemd: k.r.opts.SystemdCgroup,
+	}
+	rec.Rootless, rec.Systemd = cfg.Rootless, cfg.Systemd
+	if k.cgroup, err = cgroups.New(cfg); err != nil {
+		return err
+	}
+	rec.Cgroup = k.cgroup.State()
+	// A record names what delete will kill: never a cgroup that somebody lives in.
+	if pids, err := k.cgroup.Pids(true); err == nil && len(pids) > 0 {
+		k.cgroup = nil
+		return fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids)) // runc's words
+	}
+	made := k.cgroup
+	k.cgroup = nil // until it is ours
+	if err := k.c.save(); err != nil {
+		return err
+	}
+	if err := k.c.saveConfig(k.config); err != nil {
+		return err
+	}
+	stopPoint("create-recorded")
+	if err := made.Create(cfg); err != nil {
+		return err // it has undone itself
+	}
+	k.cgroup = made
+	stopPoint("create-cgroup")
+	if k.place, err = k.cgroup.Place(); err != nil {
+		return err
+	}
+	rec.Cgroup = k.cgroup.State()
+	k.host.Cgroup = cgroupFacts(rec.Cgroup, k.place)
+	return nil
+}
+
+// makeGate makes the listening socket that the created process waits at, inside the container's directory.
+func (k *creation) makeGate() error {
+	k.host.StartGate = k.gate
+	k.inputs = nil
+	if k.gate {
+		listener, err := k.c.listen()
+		if err != nil {
+			return err
+		}
+		k.inputs = append(k.inputs, listener)
+	}
+	files, err := joinedNamespaces(k.spec)
+	k.inputs = append(k.inputs, files...)
+	return err
+}
+
+// start starts the interpreter in the cgroup. Where the kernel refuses to have a process born into a cgroup, the process
+// joins by itself.
+func (k *creation) start() (err error) {
+	o := nsenter.Options{CloneFlags: specconv.CloneFlags(k.spec), Cgroup: k.place.Into, Stdio: k.o.Stdio, Inputs: append(k.inputs, k.place.Tasks...)}
+	if k.spec.Process.Terminal {
+		o.Stdio = [3]*os.File{} // the pty takes their place
+	}
+	if o.Preserve, err = preserved(k.o.PreserveFDs); err != nil {
+		return err
+	}
+	defer func() {
+		closeAll(o.Inputs)
+		k.inputs, k.place.Tasks = nil, nil
+	}()
+	k.process, err = nsenter.Start(k.plan, o)
+	if !errors.Is(err, nsenter.ErrCgroup) {
+		return err
+	}
+	join, openErr := os.OpenFile("/proc/self/fd/"+strconv.Itoa(int(k.place.Into.Fd()))+"/cgroup.procs", os.O_WRONLY, 0)
+	if openErr != nil {
+		return fmt.Errorf("%w; join it by hand: %w", err, openErr)
+	}
+	o.Inputs, o.Cgroup = append(o.Inputs, join), nil
+	k.host.Cgroup.Joins = append(k.host.Cgroup.Joins, join.Name())
+	if k.plan, err = specconv.Compile(k.spec, k.host); err != nil {
+		return err
+	}
+	k.process, err = nsenter.Start(k.plan, o)
+	return err
+}
+
+// preserved are the caller's descriptors from 3 on that the container's process keeps.
+func preserved(n int) (files []*os.File, err error) {
+	for fd := 3; fd < 3+n; fd++ {
+		if _, err := linux.Fstat(fd); err != nil {
+			return nil, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", fd-3, n, err) // runc's words
+		}
+		files = append(files, os.NewFile(uintptr(fd), "preserved"))
+	}
+	return files, nil
+}
+
+// serve answers the gates until the process stands at the one where the container is created.
+func (k *creation) serve() error {
+	for {
+		e, err := k.process.Next()
+		if err != nil {
+			return k.explain(err)
+		}
+		if e.Pid != 0 {
+			if err := k.process.Adopt(e.Pid); err != nil {
+				return err
+			}
+			continue
+		}
+		if e.Gate.Step == specconv.GateCreated {
+			return k.created()
+		}
+		stopPoint("gate-" + e.Gate.Step)
+		answer, err := k.answer(e)
+		closeAll(e.Files)
+		if err != nil {
+			return err
+		}
+		if err := k.process.Answer(answer); err != nil {
+			return k.explain(err)
+		}
+	}
+}
+
+// answer does what a gate asks for.
+func (k *creation) answer(e nsenter.Event) ([]byte, error) {
+	switch e.Gate.Step {
+	case specconv.GateTarget:
+		return nil, k.makeTarget(e)
+	case specconv.GateCopyUp:
+		return nil, copyUp(e)
+	case specconv.GateConsole:
+		return nil, k.handOverConsole(e)
+	case specconv.GateHooks:
+		return nil, k.runCreateHooks()
+	case specconv.GateFilter:
+		code, err := k.filter.wait(k.r.warn)
+		return plan.FilterAnswer(k.plan.GateData(e.Op), code), err
+	}
+	return nil, fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
+}
+
+// created writes down that the container exists, and tells who asked for its pid.
+func (k *creation) created() error {
+	rec := &k.c.rec
+	p, err := linux.Stat(k.process.Pid)
+	if err != nil {
+		return fmt.Errorf("look at process %d: %w", k.process.Pid, err)
+	}
+	rec.Phase, rec.Pid, rec.StartTime = phaseCreated, k.process.Pid, p.StartTime
+	if k.gate {
+		rec.StartOps = startOps(k.plan)
+	}
+	if err := k.c.save(); err != nil {
+		return err
+	}
+	stopPoint("create-saved")
+	if k.o.PidfdSocket != "" {
+		if err := sendFile(k.o.PidfdSocket, "standard", k.process.Pidfd); err != nil {
+			return fmt.Errorf("send the pidfd: %w", err)
+		}
+	}
+	if k.o.PidFile != "" {
+		if err := writePidFile(k.o.PidFile, k.process.Pid); err != nil {
+			return err
+		}
+	}
+	stopPoint("create-pidfile")
+	return nil
+}
+
+// startOps are the origins of the ops that run after create has returned: start needs them to explain a failure.
+func startOps(p *plan.Plan) map[string]string {
+	ops := make(map[string]string)
+	for i := len(p.Ops) - 1; i >= 0; i-- {
+		if o := p.Ops[i].Origin; o.Step == specconv.GateCreated {
+			break
+		} else {
+			ops[strconv.Itoa(i)] = o.Pointer + "\n" + o.Step
+		}
+	}
+	return ops
+}
+
+// goOn lets the process leave the gate where it was created.
+func (k *creation) goOn() error {
+	if err := k.process.Answer(nil); err != nil {
+		return k.undo(k.explain(err))
+	}
+	return nil
+}
+
+// release lets go of everything; the container stays.
+func (k *creation) release() {
+	k.filter.close()
+	closeAll(k.inputs)
+	if k.place != nil {
+		k.place.Close()
+	}
+	if k.process != nil {
+		k.process.Close()
+	}
+	if k.c != nil {
+		k.c.close()
+	}
+}
+
+// undo removes what create has made, in the opposite order, and returns the error that made it necessary.
+func (k *creation) undo(cause error) error {
+	if k.process != nil {
+		k.process.Conn.Close()
+		k.process.Kill()
+	}
+	if k.hooksRun && k.c.rec.Poststop {
+		// runtime.md#lifecycle: a failed hook leads to step 12, the end of the container, and on to its poststop hooks.
+		if err := k.r.runHooks(k.c, "poststop"); err != nil {
+			k.r.warn("%v", err)
+		}
+	}
+	if k.place != nil {
+		k.place.Close()
+		k.place = nil
+	}
+	if k.cgroup != nil {
+		if err := k.cgroup.Kill(); err != nil && !cgroupGone(err) {
+			k.r.warn("kill what is left in the cgroup: %v", err)
+		}
+		if err := k.cgroup.Delete(10 * time.Second); err != nil {
+			cause = fmt.Errorf("%w; and remove the cgroup: %w", cause, err)
+		}
+	}
+	if k.c != nil {
+		k.c.unmountHost()
+		if err := k.c.remove(); err != nil {
+			cause = fmt.Errorf("%w; and %w", cause, err)
+		}
+	}
+	if k.process != nil {
+		k.process.Pidfd.Close()
+		k.process = nil
+	}
+	k.release()
+	return cause
+}
+
+// explain says why the interpreter has ended or failed.
+func (k *creation) explain(err error) error {
+	var op *nsenter.OpError
+	switch {
+	case errors.As(err, &op):
+		return diagnose(op, k.process.Pid)
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	if kills, oom := k.cgroup.OOMKills(); oom == nil && kills > 0 {
+		limit := ""
+		if m := k.spec.Linux.Resources; m != nil && m.Memory != nil && m.Memory.Limit != nil {
+			limit = fmt.Sprintf(": /linux/resources/memory/limit is %d bytes, a container needs about %d before its program starts", *m.Memory.Limit, memoryNeeded)
+		}
+		return fmt.Errorf("container init was OOM-killed (memory limit too low?)%s", limit) // runc's words
+	}
+	return fmt.Errorf("wait for the interpreter: process %d ended before the container was made", k.process.Pid)
+}
+
+// memoryNeeded is the memory limit in bytes at which the smallest container starts, as measured (docs/performance.md).
+const memoryNeeded = 128 << 10
+
+func (r *Runtime) rootless() bool {
+	switch r.opts.Rootless {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	return os.Geteuid() != 0
+}
+
+// listen makes the start gate's socket. Its path goes through the directory's descriptor: a path of its own may be longer
+// than a socket address, and the directory may be renamed.
+func (c *container) listen() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		if err = unix.Bind(fd, &unix.SockaddrUnix{Name: c.gatePath()}); err == nil {
+			err = unix.Listen(fd, 1)
+		}
+		if err != nil {
+			unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the start gate %s: %w", c.path(gateSocket), err)
+	}
+	return os.NewFile(uintptr(fd), gateSocket), nil
+}
+
+func (c *container) gatePath() string {
+	return "/proc/self/fd/" + strconv.Itoa(c.dir) + "/" + gateSocket
+}

@@ -1,0 +1,164 @@
+package libct
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
+	"husk/nsenter"
+)
+
+// diagnose adds to a failed execve what its errno does not say: the file exists and the kernel says ENOENT because its
+// interpreter does not. The process that has failed still waits, so its root shows what the kernel has seen.
+func diagnose(op *nsenter.OpError, pid int) error {
+	program, ok := strings.CutPrefix(op.Origin.Step, "exec ")
+	if !ok || strings.HasPrefix(op.Origin.Step, "exec: ") {
+		return op
+	}
+	root, err := linux.Openat(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return op
+	}
+	defer unix.Close(root)
+	if !path.IsAbs(program) {
+		cwd, err := linux.Readlinkat(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/cwd")
+		if err != nil {
+			return op
+		}
+		program = path.Join(cwd, program)
+	}
+	if why := whyNot(root, program, op.Errno); why != "" {
+		return fmt.Errorf("%s: %w", why, op)
+	}
+	return op
+}
+
+// whyNot says what is wrong with a program, "" if that is not to be seen.
+func whyNot(root int, program string, errno unix.Errno) string {
+	name := strconv.Quote(program)
+	st, head, err := look(root, program)
+	switch {
+	case err != nil:
+		return ""
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return name + " is a directory"
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return name + " is not a regular file"
+	case errno == unix.EACCES && st.Mode&0o111 == 0:
+		return name + " has no execute permission (chmod +x)"
+	case errno == unix.EACCES:
+		return name + " may not be executed by this user, or lies on a mount with noexec"
+	case bytes.HasPrefix(head, []byte("#!")):
+		return whyNotScript(root, name, head)
+	case bytes.HasPrefix(head, []byte("\x7fELF")):
+		return whyNotELF(root, name, head)
+	case errno == unix.ENOEXEC && len(head) == 0:
+		return name + " is empty"
+	case errno == unix.ENOEXEC:
+		return name + " is neither a program nor a script that begins with #!"
+	}
+	return ""
+}
+
+func whyNotScript(root int, name string, head []byte) string {
+	line, _, _ := strings.Cut(string(head[2:]), "\n")
+	if strings.HasSuffix(line, "\r") {
+		return "the first line of script " + name + " ends in a carriage return (CRLF): save it with Unix line ends"
+	}
+	fields := strings.Fields(line)
+	if len(fields) == 0 {
+		return "script " + name + " names no interpreter after #!"
+	}
+	if _, _, err := look(root, fields[0]); err != nil {
+		return "script " + name + " needs the interpreter " + strconv.Quote(fields[0]) + ", which does not exist in the container"
+	}
+	return ""
+}
+
+// machines are the names of ELF's e_machine that users meet (elf.h).
+var machines = []struct {
+	number uint16
+	name   string
+	goarch string
+}{
+	{3, "i386", "386"}, {8, "mips", "mips"}, {20, "powerpc", "ppc"}, {21, "ppc64", "ppc64le"}, {22, "s390x", "s390x"},
+	{40, "arm", "arm"}, {62, "x86-64", "amd64"}, {183, "aarch64", "arm64"}, {243, "riscv", "riscv64"}, {258, "loongarch", "loong64"},
+}
+
+func whyNotELF(root int, name string, head []byte) string {
+	if len(head) < 64 || head[5] != 1 {
+		return name + " is a damaged or foreign ELF program"
+	}
+	machine := binary.LittleEndian.Uint16(head[18:])
+	own, its := "", "number "+strconv.Itoa(int(machine))
+	for _, m := range machines {
+		if m.number == machine {
+			its = m.name
+		}
+		if m.goarch == runtime.GOARCH {
+			own = m.name
+		}
+	}
+	if loader := loaderOf(head); loader != "" {
+		if _, _, err := look(root, loader); err != nil {
+			return name + " needs the loader " + strconv.Quote(loader) + ", which does not exist in the container"
+		}
+	}
+	if its != own {
+		return name + " is a program for " + its + ", this machine is " + own
+	}
+	return ""
+}
+
+// loaderOf finds PT_INTERP in the first bytes of an ELF64 file.
+func loaderOf(head []byte) string {
+	if head[4] != 2 {
+		return ""
+	}
+	le := binary.LittleEndian
+	at, size, count := le.Uint64(head[32:]), uint64(le.Uint16(head[54:])), uint64(le.Uint16(head[56:]))
+	for i := range count {
+		h := at + i*size
+		if size < 56 || h+56 > uint64(len(head)) {
+			return ""
+		}
+		offset, length := le.Uint64(head[h+8:]), le.Uint64(head[h+32:])
+		if le.Uint32(head[h:]) == 3 && length < 4096 && offset < uint64(len(head)) && offset+length <= uint64(len(head)) {
+			return strings.TrimRight(string(head[offset:offset+length]), "\x00")
+		}
+	}
+	return ""
+}
+
+// look opens a file below the container's root and reads its beginning if it is a regular one.
+func look(root int, name string) (st unix.Stat_t, head []byte, err error) {
+	how := unix.OpenHow{Flags: unix.O_PATH, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := linux.Openat2(root, name, how)
+	if err != nil {
+		return st, nil, err
+	}
+	defer unix.Close(fd)
+	if st, err = linux.Fstat(fd); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return st, nil, err
+	}
+	file, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(fd), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return st, nil, err
+	}
+	defer file.Close()
+	head = make([]byte, 4096)
+	n, err := file.Read(head)
+	if n == 0 && err != nil && st.Size > 0 {
+		return st, nil, fs.ErrInvalid
+	}
+	return st, head[:n], nil
+}

@@ -1,0 +1,375 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/cgroups"
+	"husk/internal/linux"
+	"husk/nsenter"
+	"husk/plan"
+	"husk/specconv"
+)
+
+// execution is one more process of a running container while it is being started.
+type execution struct {
+	r       *Runtime
+	o       *ExecOptions
+	c       *container
+	spec    *specs.Spec
+	process *specs.Process
+	stdin   *os.File // in place of the caller's streams: a hook's
+	output  *os.File
+	path    string // the program, if it is not process.Args[0]: a hook's
+
+	host     *specconv.Host
+	filter   *filter
+	root     *os.File
+	terminal *os.File
+	place    *cgroups.Placement
+	child    *nsenter.Process
+}
+
+// Exec starts a process in a running container and, unless it is detached, waits for its end.
+func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
+	c, err := r.open(o.ID, unix.LOCK_SH)
+	if err != nil {
+		return -1, err
+	}
+	defer c.close()
+	if err := c.canExec(o.IgnorePaused); err != nil {
+		return -1, err
+	}
+	x := &execution{r: r, o: &o, c: c}
+	defer x.close()
+	if x.spec, err = c.spec(); err != nil {
+		return -1, err
+	}
+	if x.process, err = execProcess(x.spec, &o); err != nil {
+		return -1, err
+	}
+	if err := checkConsole(x.process.Terminal, o.Detach, o.ConsoleSocket); err != nil {
+		return -1, err
+	}
+	if !o.Detach {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return -1, fmt.Errorf("become the subreaper: %w", err)
+		}
+	}
+	if err := x.start(); err != nil {
+		return -1, err
+	}
+	if err := linux.Unlock(c.dir); err != nil {
+		return -1, err
+	}
+	if o.Detach {
+		return 0, nil
+	}
+	return waitForward(x.child, o.Signals)
+}
+
+// canExec: the texts are runc's.
+func (c *container) canExec(ignorePaused bool) error {
+	status, err := c.status()
+	switch {
+	case err != nil:
+		return err
+	case status == Stopped:
+		return errors.New("cannot exec in a stopped container")
+	case status == Paused && !ignorePaused:
+		return errors.New("cannot exec in a paused container (use --ignore-paused to override)")
+	}
+	return nil
+}
+
+// execProcess is the process to be started: the one that is given whole, or the container's with what the options change.
+func execProcess(spec *specs.Spec, o *ExecOptions) (*specs.Process, error) {
+	if o.Process != nil {
+		return o.Process, specconv.ValidateProcess(o.Process)
+	}
+	p := *spec.Process
+	p.Args = o.Args
+	if o.Cwd != "" {
+		p.Cwd = o.Cwd
+	}
+	p.Env = slices.Concat(p.Env, o.Env)
+	if o.TTY != nil {
+		p.Terminal = *o.TTY
+	}
+	p.ConsoleSize = nil
+	if o.ProcessLabel != "" {
+		p.SelinuxLabel = o.ProcessLabel
+	}
+	if o.AppArmor != "" {
+		p.ApparmorProfile = o.AppArmor
+	}
+	if o.NoNewPrivs != nil {
+		p.NoNewPrivileges = *o.NoNewPrivs
+	}
+	if o.User != "" {
+		uid, gid, err := ParseUser(o.User)
+		if err != nil {
+			return nil, err
+		}
+		p.User.UID = uid
+		if gid != nil {
+			p.User.GID = *gid
+		}
+	}
+	p.User.AdditionalGids = slices.Concat(p.User.AdditionalGids, o.AdditionalGids)
+	if len(o.Caps) > 0 {
+		p.Capabilities = addCapabilities(p.Capabilities, o.Caps)
+	}
+	return &p, specconv.ValidateProcess(&p)
+}
+
+// addCapabilities adds to the bounding, effective and permitted sets, and to the ambient one only where the container has
+// inheritable capabilities: an inheritable set of its own would let file capabilities take effect (CVE-2022-29162).
+func addCapabilities(old *specs.LinuxCapabilities, names []string) *specs.LinuxCapabilities {
+	c := specs.LinuxCapabilities{}
+	if old != nil {
+		c = *old
+	}
+	c.Bounding = slices.Concat(c.Bounding, names)
+	c.Effective = slices.Concat(c.Effective, names)
+	c.Permitted = slices.Concat(c.Permitted, names)
+	if len(c.Inheritable) > 0 {
+		c.Ambient = slices.Concat(c.Ambient, names)
+	}
+	return &c
+}
+
+// start brings the process to life; on return it is the program that was asked for.
+func (x *execution) start() error {
+	init, err := x.c.initPidfd()
+	if err != nil {
+		return err
+	}
+	pidfd := os.NewFile(uintptr(init), "init")
+	defer pidfd.Close()
+	if x.root, err = x.c.openRootDir(); err != nil {
+		return err
+	}
+	if err := x.facts(); err != nil {
+		return err
+	}
+	if err := x.openTerminal(); err != nil {
+		return err
+	}
+	p, err := specconv.CompileExec(x.spec, x.process, x.host)
+	if err != nil {
+		return err
+	}
+	if err := x.spawn(p, pidfd); err != nil {
+		return err
+	}
+	stopPoint("exec-started")
+	if err := x.serve(p); err != nil {
+		x.child.Conn.Close()
+		x.child.Kill()
+		return err
+	}
+	stopPoint("exec-running")
+	if x.o.PidfdSocket != "" {
+		if err := sendFile(x.o.PidfdSocket, "setns", x.child.Pidfd); err != nil {
+			x.child.Kill()
+			return fmt.Errorf("send the pidfd: %w", err)
+		}
+	}
+	if x.o.PidFile != "" {
+		if err := writePidFile(x.o.PidFile, x.child.Pid); err != nil {
+			x.child.Kill()
+			return err
+		}
+	}
+	return nil
+}
+
+// openRootDir opens the container's root as its init has it.
+func (c *container) openRootDir() (*os.File, error) {
+	name := "/proc/" + strconv.Itoa(c.rec.Pid) + "/root"
+	fd, err := linux.Openat(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the root of container %s: %w", c.id, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// facts gathers what the compiler may know.
+func (x *execution) facts() (err error) {
+	x.host = &specconv.Host{ID: x.c.id, PreserveFDs: x.o.PreserveFDs, NoNewKeyring: x.c.rec.NoKeyring, Program: x.path}
+	if err := x.r.processFacts(x.process, x.host, [3]*os.File{}); err != nil {
+		return err
+	}
+	x.host.Env = environment(x.process, func() ([]byte, error) { return readInside(int(x.root.Fd()), "etc/passwd") })
+	if x.filter, err = x.r.filterFacts(x.spec.Linux.Seccomp, x.host); err != nil {
+		return err
+	}
+	m, err := x.c.cgroup()
+	if err != nil || m == nil {
+		x.place = &cgroups.Placement{}
+		return err
+	}
+	if x.place, err = m.PlaceSub(x.o.Cgroups); err != nil && len(x.o.Cgroups) == 0 {
+		// The container may have moved its processes to sub-cgroups: there is room beside its init.
+		x.place, err = m.PlaceBeside(x.c.rec.Pid)
+	}
+	if err != nil {
+		return err
+	}
+	x.host.Cgroup = cgroupFacts(m.State(), x.place)
+	return nil
+}
+
+const devptsMagic = 0x1cd1 // DEVPTS_SUPER_MAGIC, linux/magic.h
+
+// openTerminal makes a pty in the container's devpts. Its ptmx is proven to be one before it is opened: the container's
+// side may have put anything in that place (CVE-2025-52565).
+func (x *execution) openTerminal() error {
+	if !x.process.Terminal {
+		return nil
+	}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+	at, err := linux.Openat2(int(x.root.Fd()), "dev/pts/ptmx", how)
+	if err != nil {
+		return fmt.Errorf("/process/terminal: open the container's ptmx: %w", err)
+	}
+	defer unix.Close(at)
+	st, err := linux.Fstat(at)
+	if err != nil {
+		return err
+	}
+	magic, err := linux.Fstatfs(at)
+	if err != nil {
+		return err
+	}
+	if magic != devptsMagic || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(5, 2) || st.Ino != 2 {
+		return errors.New("/process/terminal: open the container's ptmx: what is at /dev/pts/ptmx is not the one of a devpts")
+	}
+	master, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(at), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return fmt.Errorf("/process/terminal: open the container's ptmx: %w", err)
+	}
+	defer master.Close()
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		return fmt.Errorf("/process/terminal: unlock the terminal: %w", err)
+	}
+	if size := x.process.ConsoleSize; size != nil {
+		ws := &unix.Winsize{Row: uint16(size.Height), Col: uint16(size.Width)}
+		if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, ws); err != nil {
+			return fmt.Errorf("/process/consoleSize: set the size of the terminal: %w", err)
+		}
+	}
+	if x.terminal, err = terminalPeer(master); err != nil {
+		return fmt.Errorf("/process/terminal: open the terminal: %w", err)
+	}
+	return giveConsole(master, x.o.ConsoleSocket, x.o.OnConsole)
+}
+
+// spawn starts the interpreter in the container's cgroup.
+func (x *execution) spawn(p *plan.Plan, init *os.File) (err error) {
+	o := nsenter.Options{Stdio: x.o.Stdio, Cgroup: x.place.Into}
+	if x.stdin != nil {
+		o.Stdio = [3]*os.File{x.stdin, x.output, x.output}
+	}
+	if o.Preserve, err = preserved(x.o.PreserveFDs); err != nil {
+		return err
+	}
+	for _, in := range p.Inputs[1:] {
+		switch in.Name {
+		case specconv.InputRoot:
+			o.Inputs = append(o.Inputs, x.root)
+		case specconv.InputInit:
+			o.Inputs = append(o.Inputs, init)
+		case specconv.InputTerminal:
+			o.Inputs = append(o.Inputs, x.terminal)
+			o.Stdio = [3]*os.File{}
+		}
+	}
+	o.Inputs = append(o.Inputs, x.place.Tasks...)
+	x.child, err = nsenter.Start(p, o)
+	return err
+}
+
+// serve answers the gates until the program runs.
+func (x *execution) serve(p *plan.Plan) error {
+	for {
+		e, err := x.child.Next()
+		var op *nsenter.OpError
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.As(err, &op):
+			return diagnose(op, x.child.Pid)
+		case err != nil:
+			return err
+		case e.Pid != 0:
+			if err := x.child.Adopt(e.Pid); err != nil {
+				return err
+			}
+			continue
+		case e.Gate.Step != specconv.GateFilter:
+			return fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
+		}
+		code, err := x.filter.wait(x.r.warn)
+		if err != nil {
+			return err
+		}
+		if err := x.child.Answer(plan.FilterAnswer(p.GateData(e.Op), code)); err != nil {
+			return err
+		}
+	}
+}
+
+func (x *execution) close() {
+	x.filter.close()
+	closeAll([]*os.File{x.root, x.terminal})
+	if x.place != nil {
+		x.place.Close()
+	}
+	if x.child != nil {
+		x.child.Close()
+	}
+}
+
+// startContainerHooks run inside the container, from its file system and with no more rights than its process: they are
+// processes of it like any other.
+func (c *container) startContainerHooks(spec *specs.Spec) error {
+	for i := range spec.Hooks.StartContainer {
+		if err := c.startContainerHook(spec, &spec.Hooks.StartContainer[i]); err != nil {
+			return fmt.Errorf("error running startContainer hook #%d: %w", i, err) // runc's words
+		}
+	}
+	return nil
+}
+
+func (c *container) startContainerHook(spec *specs.Spec, h *specs.Hook) error {
+	run, err := c.prepareHook(Created)
+	if err != nil {
+		return err
+	}
+	defer run.close()
+	p := *spec.Process
+	p.Args, p.Terminal, p.OOMScoreAdj = h.Args, false, nil
+	if len(p.Args) == 0 {
+		p.Args = []string{h.Path}
+	}
+	if h.Env != nil {
+		p.Env = h.Env
+	}
+	x := &execution{r: c.r, o: &ExecOptions{}, c: c, spec: spec, process: &p, stdin: run.stdin, output: run.output, path: h.Path}
+	defer x.close()
+	if err := x.start(); err != nil {
+		return err
+	}
+	run.pid = x.child.Pid
+	run.pidfd, x.child.Pidfd = x.child.Pidfd, nil
+	return run.wait(h.Timeout)
+}

@@ -1,0 +1,87 @@
+package libct
+
+import (
+	"fmt"
+	"path/filepath"
+	"unsafe"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/seccomp"
+	"husk/specconv"
+)
+
+// filter is the seccomp filter of one process: there already, or on its way.
+type filter struct {
+	cache   *seccomp.Cache
+	key     seccomp.CacheKey
+	pending *seccomp.Pending
+}
+
+// cacheDir is the directory of compiled filters below the state root; no container's id begins with a dot and a slash.
+const cacheDir = ".cache"
+
+// filterFacts takes the filter from the cache, or starts to compile it: the child is set up meanwhile.
+func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host) (*filter, error) {
+	if !seccomp.Enabled(p) {
+		return nil, nil
+	}
+	f := &filter{key: seccomp.Key(p)}
+	var err error
+	if f.cache, err = seccomp.OpenCache(filepath.Join(r.path, cacheDir)); err != nil {
+		r.warn("%v", err)
+	}
+	if f.cache != nil {
+		if ready, ok := f.cache.Get(f.key); ok {
+			h.Filter, h.FilterFlags = instructions(ready), ready.Flags
+			f.close()
+			return nil, nil
+		}
+	}
+	if f.pending, err = seccomp.Start(p); err != nil {
+		f.close()
+		return nil, fmt.Errorf("/linux/seccomp: %w", err)
+	}
+	h.FilterPending, h.FilterFlags = true, f.pending.Flags()
+	return f, nil
+}
+
+// wait returns the instructions of a pending filter and keeps them for the next container.
+func (f *filter) wait(warn func(string, ...any)) ([]byte, error) {
+	ready, err := f.pending.Wait()
+	f.pending = nil
+	if err != nil {
+		return nil, fmt.Errorf("/linux/seccomp: %w", err)
+	}
+	for _, w := range ready.Warnings {
+		warn("%s", w)
+	}
+	if f.cache != nil {
+		if err := f.cache.Put(f.key, ready); err != nil {
+			warn("%v", err)
+		}
+	}
+	return instructions(ready), nil
+}
+
+func (f *filter) close() {
+	if f == nil {
+		return
+	}
+	if f.pending != nil {
+		f.pending.Cancel()
+	}
+	if f.cache != nil {
+		f.cache.Close()
+	}
+}
+
+// instructions gives the program as the kernel takes it.
+func instructions(f *seccomp.Filter) []byte {
+	if len(f.Instructions) == 0 {
+		return nil
+	}
+	size := len(f.Instructions) * int(unsafe.Sizeof(unix.SockFilter{}))
+	return unsafe.Slice((*byte)(unsafe.Pointer(&f.Instructions[0])), size)
+}

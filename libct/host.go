@@ -1,0 +1,245 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/cgroups"
+	"husk/internal/linux"
+	"husk/specconv"
+)
+
+// hostFacts gathers what the compiler may know: it looks, and changes nothing.
+func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host, error) {
+	h := &specconv.Host{ID: o.ID, Bundle: o.Bundle, PreserveFDs: o.PreserveFDs, NoPivot: o.NoPivot, NoNewKeyring: o.NoNewKeyring}
+	if h.Rootfs = spec.Root.Path; !filepath.IsAbs(h.Rootfs) {
+		h.Rootfs = filepath.Join(o.Bundle, h.Rootfs)
+	}
+	h.Rootfs = filepath.Clean(h.Rootfs)
+	if st, err := stat(h.Rootfs); err != nil {
+		return nil, fmt.Errorf("/root/path: open rootfs %q: %w", h.Rootfs, err)
+	} else if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil, fmt.Errorf("/root/path: open rootfs %q: %w", h.Rootfs, unix.ENOTDIR)
+	}
+	if err := bindSources(spec, h); err != nil {
+		return nil, err
+	}
+	if err := r.processFacts(spec.Process, h, o.Stdio); err != nil {
+		return nil, err
+	}
+	h.Env = environment(spec.Process, func() ([]byte, error) { return passwdOf(spec, h) })
+	if h.NoPivot {
+		mounts, err := visibleMounts()
+		if err != nil {
+			return nil, err
+		}
+		h.HostMounts = mounts
+	}
+	return h, nil
+}
+
+func stat(name string) (st unix.Stat_t, err error) {
+	for {
+		if err = unix.Stat(name, &st); err != unix.EINTR {
+			return st, err
+		}
+	}
+}
+
+// bindSources finds the sources of bind mounts, and whether they are directories: their mount points must be the same.
+func bindSources(spec *specs.Spec, h *specconv.Host) error {
+	h.Sources = make([]specconv.Source, len(spec.Mounts))
+	for i, m := range spec.Mounts {
+		if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") {
+			continue
+		}
+		s := &h.Sources[i]
+		if s.Path = m.Source; !filepath.IsAbs(s.Path) {
+			s.Path = filepath.Join(h.Bundle, s.Path)
+		}
+		st, err := stat(s.Path)
+		s.Dir = err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR
+		// A source inside the rootfs may be made by a mount before it.
+		if err != nil && !strings.HasPrefix(filepath.Clean(s.Path)+"/", h.Rootfs+"/") {
+			return fmt.Errorf("/mounts/%d: open source %q: %w", i, m.Source, err)
+		}
+	}
+	return nil
+}
+
+// processFacts fills in what depends on the process alone.
+func (r *Runtime) processFacts(p *specs.Process, h *specconv.Host, stdio [3]*os.File) error {
+	var err error
+	if h.Capabilities, err = ownCapabilities(); err != nil {
+		return err
+	}
+	r.warnCapabilities(p, h.Capabilities)
+	if p.SelinuxLabel != "" || p.ApparmorProfile != "" {
+		if err := securityModules(p); err != nil {
+			return err
+		}
+	}
+	if p.Terminal {
+		return nil
+	}
+	for fd, file := range stdio {
+		if file == nil {
+			continue
+		}
+		st, err := linux.Fstat(int(file.Fd()))
+		if err != nil {
+			return fmt.Errorf("look at descriptor %d: %w", fd, err)
+		}
+		kind := st.Mode & unix.S_IFMT
+		h.NullStdio[fd] = kind == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+		h.ChownStdio[fd] = st.Uid != p.User.UID && (kind == unix.S_IFIFO || kind == unix.S_IFSOCK || kind == unix.S_IFCHR && unix.Major(st.Rdev) >= 136 && unix.Major(st.Rdev) <= 143)
+	}
+	return nil
+}
+
+// ownCapabilities are those that this process can hand on: capget(2).
+func ownCapabilities() (uint64, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, fmt.Errorf("read our capabilities: %w", err)
+	}
+	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32, nil
+}
+
+// warnCapabilities: config.md#linux-process wants a warning, not an error, for what can't be granted.
+func (r *Runtime) warnCapabilities(p *specs.Process, available uint64) {
+	if p.Capabilities == nil {
+		return
+	}
+	var unknown, missing []string
+	c := p.Capabilities
+	for _, name := range slices.Concat(c.Bounding, c.Effective, c.Permitted, c.Inheritable, c.Ambient) {
+		switch n := specconv.CapabilityNumber(name); {
+		case n < 0 && !slices.Contains(unknown, name):
+			unknown = append(unknown, name)
+		case n >= 0 && available&(1<<n) == 0 && !slices.Contains(missing, name):
+			missing = append(missing, name)
+		}
+	}
+	if unknown != nil {
+		r.warn("ignore unknown capabilities %s of /process/capabilities", strings.Join(unknown, ", "))
+	}
+	if missing != nil {
+		r.warn("leave out capabilities %s of /process/capabilities: the runtime does not have them itself", strings.Join(missing, ", "))
+	}
+	for _, name := range c.Ambient {
+		if !slices.Contains(c.Permitted, name) || !slices.Contains(c.Inheritable, name) {
+			r.warn("can't raise ambient capability %s: it is not both permitted and inheritable", name)
+		}
+	}
+}
+
+// securityModules refuses labels that nobody would enforce.
+func securityModules(p *specs.Process) error {
+	if p.SelinuxLabel != "" {
+		if _, err := stat("/sys/fs/selinux/enforce"); err != nil {
+			return fmt.Errorf("/process/selinuxLabel: set the label %q: SELinux is not enabled on this host", p.SelinuxLabel)
+		}
+	}
+	if p.ApparmorProfile != "" {
+		on, err := linux.ReadFileAt(unix.AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16)
+		if err != nil || len(on) == 0 || on[0] != 'Y' {
+			return fmt.Errorf("/process/apparmorProfile: set the profile %q: AppArmor is not enabled on this host", p.ApparmorProfile)
+		}
+	}
+	return nil
+}
+
+// cgroupFacts says how the process gets into its cgroup and what it sees of cgroups.
+func cgroupFacts(state cgroups.State, p *cgroups.Placement) specconv.Cgroup {
+	c := specconv.Cgroup{V2: state.Version == cgroups.V2}
+	for _, f := range p.Tasks {
+		c.Joins = append(c.Joins, f.Name())
+	}
+	if c.V2 {
+		return c
+	}
+	for name, dir := range state.Paths {
+		if name != "" {
+			c.Hierarchies = append(c.Hierarchies, specconv.Hierarchy{Name: strings.TrimPrefix(name, "name="), Own: dir})
+		}
+	}
+	slices.SortFunc(c.Hierarchies, func(a, b specconv.Hierarchy) int { return strings.Compare(a.Name, b.Name) })
+	return c
+}
+
+// visibleMounts lists the mounts of procfs and sysfs. Only --no-pivot needs it: it is the one reader of mountinfo.
+func visibleMounts() (list []string, err error) {
+	data, err := linux.ReadFileAt(unix.AT_FDCWD, "/proc/self/mountinfo", 64<<20)
+	if err != nil {
+		return nil, fmt.Errorf("read mounts: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		before, after, ok := strings.Cut(line, " - ")
+		fields, kind := strings.Fields(before), strings.Fields(after)
+		if ok && len(fields) > 4 && len(kind) > 0 && (kind[0] == "proc" || kind[0] == "sysfs") {
+			if name, err := strconv.Unquote(`"` + strings.ReplaceAll(fields[4], `"`, `\"`) + `"`); err == nil {
+				list = append(list, name)
+			}
+		}
+	}
+	return list, nil
+}
+
+// joinedNamespaces opens the namespaces that are given by path and proves that each is of the type it is listed as.
+func joinedNamespaces(spec *specs.Spec) (files []*os.File, err error) {
+	for _, ns := range specconv.Joined(spec) {
+		file, err := openNamespace(ns)
+		if err != nil {
+			closeAll(files)
+			return nil, fmt.Errorf("/linux/namespaces: join %s namespace %q: %w", ns.Type, ns.Path, err)
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+var errNamespace = errors.New("this is not a namespace of that type")
+
+func openNamespace(ns specs.LinuxNamespace) (*os.File, error) {
+	fd, err := linux.Openat(unix.AT_FDCWD, ns.Path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		var path *os.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return nil, err
+	}
+	magic, err := linux.Fstatfs(fd)
+	if err == nil && magic != unix.NSFS_MAGIC {
+		err = errNamespace
+	}
+	if err == nil {
+		var kind int
+		if kind, err = unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err == nil && uint64(kind) != specconv.NamespaceKind(ns.Type) {
+			err = errNamespace
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), ns.Path), nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
+	"husk/nsenter"
+)
+
+// Run makes a container and starts it at once. In the foreground it returns the exit status of the program, 128 and the
+// signal's number if a signal has ended it, after the container is gone again.
+func (r *Runtime) Run(o RunOptions) (exit int, err error) {
+	if !o.Detach && !o.NoSubreaper {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return -1, fmt.Errorf("become the subreaper: %w", err)
+		}
+	}
+	k := &creation{r: r, o: &o.CreateOptions, console: o.OnConsole}
+	if err := k.create(o.Detach); err != nil {
+		return -1, k.undo(err)
+	}
+	if err := k.goOn(); err != nil {
+		return -1, err
+	}
+	if err := k.c.awaitExec(&k.process.Conn, k.process.Pid); err != nil {
+		return -1, k.undo(err)
+	}
+	stopPoint("run-started")
+	if err := k.c.r.runHooks(k.c, "poststart"); err != nil {
+		return -1, k.undo(err)
+	}
+	if o.Detach {
+		k.release()
+		return 0, nil
+	}
+	// Other commands may work on the container while it runs.
+	if err := linux.Unlock(k.c.dir); err != nil {
+		return -1, err
+	}
+	exit, err = waitForward(k.process, o.Signals)
+	if err != nil {
+		return -1, err
+	}
+	if o.Keep {
+		k.release()
+		return exit, nil
+	}
+	return exit, k.finish()
+}
+
+// finish removes a container whose program has ended in the foreground.
+func (k *creation) finish() error {
+	id := k.c.id
+	k.release()
+	if err := k.r.Delete(id, true); err != nil && !errors.Is(err, ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// waitForward waits for the end of a process and passes signals on to it.
+func waitForward(p *nsenter.Process, signals <-chan os.Signal) (int, error) {
+	if signals == nil {
+		return exitStatus(p.Wait())
+	}
+	type result struct {
+		status syscall.WaitStatus
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		status, err := p.Wait()
+		done <- result{status, err}
+	}()
+	for {
+		select {
+		case r := <-done:
+			return exitStatus(r.status, r.err)
+		case s := <-signals:
+			if number, ok := s.(syscall.Signal); ok {
+				unix.PidfdSendSignal(int(p.Pidfd.Fd()), number, nil, 0)
+			}
+		}
+	}
+}
+
+func exitStatus(status syscall.WaitStatus, err error) (int, error) {
+	switch {
+	case err != nil:
+		return -1, fmt.Errorf("wait for the program: %w", err)
+	case status.Signaled():
+		return 128 + int(status.Signal()), nil
+	}
+	return status.ExitStatus(), nil
+}

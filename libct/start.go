@@ -1,0 +1,113 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
+	"husk/nsenter"
+	"husk/plan"
+	"husk/specconv"
+)
+
+// Start lets the process of a created container run its program. It returns when the program runs, or with the reason why
+// it does not: the waiting process reports on the connection that Start makes.
+func (r *Runtime) Start(id string) error {
+	c, err := r.open(id, unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	status, err := c.status()
+	if err != nil {
+		return err
+	}
+	switch status {
+	case Created:
+	case Running:
+		return errors.New("cannot start an already running container")
+	case Stopped:
+		return errors.New("cannot start a container that has stopped")
+	default:
+		return fmt.Errorf("cannot start a container in the %s state", status)
+	}
+	stopPoint("start-locked")
+	fd, err := connect(c.gatePath())
+	if err != nil {
+		return fmt.Errorf("start container %s: %w", id, err)
+	}
+	stopPoint("start-connected")
+	conn := nsenter.NewConn(os.NewFile(uintptr(fd), gateSocket), c.startOp)
+	defer conn.Close()
+	if err := c.awaitExec(conn, c.rec.Pid); err != nil {
+		return err
+	}
+	stopPoint("start-done")
+	if err := gone(linux.Unlinkat(c.dir, gateSocket, 0)); err != nil {
+		return fmt.Errorf("remove the start gate %s: %w", c.path(gateSocket), err)
+	}
+	return c.afterStart()
+}
+
+// startOp finds the origin of an op behind the start gate.
+func (c *container) startOp(op int) plan.Origin {
+	pointer, step, _ := strings.Cut(c.rec.StartOps[strconv.Itoa(op)], "\n")
+	return plan.Origin{Pointer: pointer, Step: step}
+}
+
+// awaitExec answers the gates between the start and the program.
+func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
+	for {
+		e, err := conn.Next()
+		var op *nsenter.OpError
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil // execve has closed the socket
+		case errors.As(err, &op):
+			return diagnose(op, pid)
+		case err != nil:
+			return err
+		}
+		if e.Gate.Step != specconv.GateStart {
+			return fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
+		}
+		if err := c.r.runHooks(c, "startContainer"); err != nil {
+			return err
+		}
+		if err := conn.Answer(nil); err != nil {
+			return err
+		}
+	}
+}
+
+// afterStart runs the poststart hooks. If one fails the container is stopped and removed (runtime.md#lifecycle, step 10).
+func (c *container) afterStart() error {
+	err := c.r.runHooks(c, "poststart")
+	if err == nil {
+		return nil
+	}
+	if undo := c.destroy(true); undo != nil {
+		return fmt.Errorf("%w; and remove the container: %w", err, undo)
+	}
+	return err
+}
+
+// spec decodes the config.json that the container was made from.
+func (c *container) spec() (*specs.Spec, error) {
+	data, err := c.config()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := specconv.ParseSpec(data)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", c.path(configFile), err)
+	}
+	return spec, nil
+}
