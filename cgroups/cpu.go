@@ -111,28 +111,3 @@ func weightFromShares(shares uint64) uint64 {
 	l := math.Log2(float64(shares))
 	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612.0-7.0/34.0)))
 }
-
-func (c *convert) cpuset(cpu *specs.LinuxCPU) {
-	if cpu == nil {
-		return
-	}
-	if cpu.Cpus != "" {
-		c.add("cpuset", "cpuset.cpus", cpu.Cpus, "/cpu/cpus")
-	}
-	if cpu.Mems != "" {
-		c.add("cpuset", "cpuset.mems", cpu.Mems, "/cpu/mems")
-	}
-}
-
-// pids writes -1 (and every negative number) as no limit. 0 has been a legal limit since runtime-spec 1.3; 1 stands for it as in
-// runc, whose systemd driver can't express 0: the first process enters either way and none can follow.
-func (c *convert) pids(p *specs.LinuxPids) {
-	if p == nil || p.Limit == nil {
-		return
-	}
-	n := *p.Limit
-	if n == 0 {
-		n = 1
-	}
-	c.add("pids", "pids.max", limitOrMax(n), "/pids/limit").noop = n < 0
-}

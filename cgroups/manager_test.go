@@ -2,13 +2,10 @@ package cgroups
 
 import (
 	"errors"
-	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,33 +67,39 @@ func TestLife(t *testing.T) {
 			t.Errorf("thawed: %v, %v", frozen, err)
 		}
 
-		start := time.Now()
-		var busy *BusyError
-		if err := m.Delete(30 * time.Millisecond); !errors.As(err, &busy) || !errors.Is(err, unix.EBUSY) || !slices.Equal(busy.Pids, []int{cmd.Process.Pid}) {
-			t.Errorf("delete of a live container: %v", err)
-		}
-		if took := time.Since(start); took < 30*time.Millisecond || took > 3*time.Second {
-			t.Errorf("delete waited %v", took)
-		}
-		if err := m.Freeze(true); err != nil { // Kill has to reach frozen processes
-			t.Fatal(err)
-		}
-		if err := m.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		if err := m.Delete(5 * time.Second); err != nil {
-			t.Fatal(err)
-		}
-		if n := exists(m); n != 0 {
-			t.Errorf("%d directories left", n)
-		}
-		if err := m.Kill(); err != nil {
-			t.Errorf("kill of what is gone: %v", err)
-		}
-		if frozen, err := m.Frozen(); frozen || err != nil {
-			t.Errorf("frozen state of what is gone: %v, %v", frozen, err)
-		}
+		checkEnd(t, m, cmd.Process.Pid)
 	})
+}
+
+// checkEnd deletes in vain, kills while frozen and deletes.
+func checkEnd(t *testing.T, m Manager, pid int) {
+	t.Helper()
+	start := time.Now()
+	var busy *BusyError
+	if err := m.Delete(30 * time.Millisecond); !errors.As(err, &busy) || !errors.Is(err, unix.EBUSY) || !slices.Equal(busy.Pids, []int{pid}) {
+		t.Errorf("delete of a live container: %v", err)
+	}
+	if took := time.Since(start); took < 30*time.Millisecond || took > 3*time.Second {
+		t.Errorf("delete waited %v", took)
+	}
+	if err := m.Freeze(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Delete(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if n := exists(m); n != 0 {
+		t.Errorf("%d directories left", n)
+	}
+	if err := m.Kill(); err != nil {
+		t.Errorf("kill of what is gone: %v", err)
+	}
+	if frozen, err := m.Frozen(); frozen || err != nil {
+		t.Errorf("frozen state of what is gone: %v, %v", frozen, err)
+	}
 }
 
 // checkEntered looks whether the process is in every hierarchy.
@@ -226,170 +229,6 @@ func TestUndo(t *testing.T) {
 				t.Errorf("%s%s is left: %v", h.Mountpoint, path.Dir(base), err)
 			}
 		}
-	})
-}
-
-// TestLimits sets what the host's v1 controllers can do and reads it back.
-func TestLimits(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("making cgroups needs root")
-	}
-	for _, c := range []string{"memory", "cpu", "cpuset", "pids"} {
-		if usualMount(c) == "" {
-			t.Skipf("the controller %s is not mounted as v1", c)
-		}
-	}
-	m := create(t, &Config{Path: scratch(t), Resources: resources(t, `{"memory":{"limit":67108864,"reservation":33554432,"swappiness":30},
-		"cpu":{"shares":512,"quota":50000,"period":100000,"cpus":"0"},"pids":{"limit":33},"blockIO":{"weight":0}}`)})
-	check := func(want map[string]string) {
-		t.Helper()
-		for _, name := range slices.Sorted(maps.Keys(want)) {
-			controller, _, _ := strings.Cut(name, ".")
-			if got := file(t, m, controller, name); got != want[name] {
-				t.Errorf("%s is %q, want %q", name, got, want[name])
-			}
-		}
-	}
-	check(map[string]string{
-		"memory.limit_in_bytes": "67108864", "memory.soft_limit_in_bytes": "33554432", "memory.swappiness": "30", "cpu.shares": "512",
-		"cpu.cfs_quota_us": "50000", "cpu.cfs_period_us": "100000", "cpuset.cpus": "0", "cpuset.mems": "0", "pids.max": "33",
-	})
-	if n, err := m.OOMKills(); n != 0 || err != nil {
-		t.Errorf("oom kills: %d, %v", n, err)
-	}
-	steps := []struct {
-		doc  string
-		want map[string]string
-	}{
-		{`{"cpu":{"quota":-1,"period":50000},"pids":{"limit":-1}}`, map[string]string{"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "50000", "pids.max": "max", "cpu.shares": "512"}},
-		{`{"pids":{"limit":0},"memory":{"limit":-1}}`, map[string]string{"pids.max": "1", "memory.limit_in_bytes": "9223372036854771712"}},
-	}
-	if _, err := os.Stat(m.State().Paths["memory"] + "/memory.memsw.limit_in_bytes"); err == nil {
-		// up, down and up again: each order of the two writes is wrong for one of them
-		for _, mb := range []int{64, 256, 32, 512} {
-			steps = append(steps, struct {
-				doc  string
-				want map[string]string
-			}{
-				fmt.Sprintf(`{"memory":{"limit":%d,"swap":%d}}`, mb<<20, mb<<21),
-				map[string]string{"memory.limit_in_bytes": strconv.Itoa(mb << 20), "memory.memsw.limit_in_bytes": strconv.Itoa(mb << 21)},
-			})
-		}
-	}
-	for _, s := range steps {
-		if err := m.Set(resources(t, s.doc)); err != nil {
-			t.Errorf("%s: %v", s.doc, err)
-		}
-		check(s.want)
-	}
-	for doc, text := range map[string]string{
-		`{"network":{"classID":1}}`:            `controller "net_cls" is not mounted (/linux/resources/network/classID)`,
-		`{"cpu":{"cpus":"4095"}}`:              "(/linux/resources/cpu/cpus)",
-		`{"unified":{"memory.max":"1"}}`:       "invalid configuration",
-		`{"memory":{"limit":4096,"swap":1}}`:   "(/linux/resources/memory/",
-		`{"cpu":{"quota":1,"period":1000000}}`: "(/linux/resources/cpu/quota)",
-	} {
-		if err := m.Set(resources(t, doc)); err == nil || !strings.Contains(err.Error(), text) {
-			t.Errorf("%s: %v", doc, err)
-		}
-	}
-}
-
-// TestOOM lets a process run into its memory limit.
-func TestOOM(t *testing.T) {
-	if os.Geteuid() != 0 || usualMount("memory") == "" {
-		t.Skip("needs root and the v1 memory controller")
-	}
-	m := create(t, &Config{Path: scratch(t), Resources: resources(t, `{"memory":{"limit":8388608,"swap":8388608}}`)})
-	p, err := m.Place()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	_ = inside(t, p, "exec head -c 100000000 /dev/zero | tail")
-	if n, err := m.OOMKills(); n == 0 || err != nil {
-		t.Errorf("oom kills: %d, %v", n, err)
-	}
-}
-
-// TestUnified covers what only cgroup2 can do or refuse. It runs where there is no v1 file system in sight.
-func TestUnified(t *testing.T) {
-	eachLayout(t, func(t *testing.T) {
-		if os.Getenv(unifiedEnv) == "" {
-			t.Skip("the unified layout has its own run")
-		}
-		base := scratch(t)
-		all, err := os.ReadFile(root + "/cgroup.controllers")
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := create(t, &Config{Path: base, Owner: &Owner{UID: 1000, GID: 1001}, Resources: resources(t, `{"cpu":{"shares":1024},"pids":{"limit":-1},"memory":{"disableOOMKiller":false}}`)})
-		if got := file(t, m, "", "cgroup.controllers"); got != strings.TrimSpace(string(all)) {
-			t.Errorf("controllers %q of %q", got, all)
-		}
-		dir := m.State().Paths[""]
-		for name, want := range map[string]uint32{"": 1000, "/cgroup.procs": 1000, "/cgroup.subtree_control": 1000, "/cgroup.threads": 1000, "/cgroup.max.depth": 0} {
-			var st unix.Stat_t
-			if err := unix.Stat(dir+name, &st); err != nil || st.Uid != want {
-				t.Errorf("owner of %s%s is %d, %v; want %d", dir, name, st.Uid, err, want)
-			}
-		}
-		if err := m.Set(resources(t, `{"unified":{"cgroup.max.depth":"3"}}`)); err != nil || file(t, m, "", "cgroup.max.depth") != "3" {
-			t.Errorf("unified: %v", err)
-		}
-		if strings.Contains(string(all), "hugetlb") {
-			if err := m.Set(resources(t, `{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}`)); err != nil {
-				t.Error(err)
-			}
-			if a, b := file(t, m, "", "hugetlb.2MB.max"), file(t, m, "", "hugetlb.2MB.rsvd.max"); a != "4194304" || b != a {
-				t.Errorf("hugetlb limits %q and %q", a, b)
-			}
-		}
-		if !strings.Contains(string(all), "memory") {
-			err := m.Set(resources(t, `{"memory":{"limit":67108864}}`))
-			if err == nil || !strings.Contains(err.Error(), `controller "memory" not available`) || !strings.Contains(err.Error(), "/linux/resources/memory/limit") {
-				t.Errorf("limit without controller: %v", err)
-			}
-		}
-		cfg := &Config{Path: base + "/threaded/c"}
-		if err := os.MkdirAll(root+base+"/threaded", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(root+base+"/threaded/cgroup.type", []byte("threaded"), 0); err != nil {
-			t.Logf("no threaded cgroup here: %v", err)
-		} else if tm, err := New(cfg); err != nil {
-			t.Error(err)
-		} else if err := tm.Create(cfg); err == nil || !strings.Contains(err.Error(), "threaded") {
-			t.Errorf("create below a threaded cgroup: %v", err)
-		}
-	})
-}
-
-// TestInternalProcesses asks for a limit below a cgroup that has processes.
-func TestInternalProcesses(t *testing.T) {
-	eachLayout(t, func(t *testing.T) {
-		if os.Getenv(unifiedEnv) == "" {
-			t.Skip("the unified layout has its own run")
-		}
-		if all, err := os.ReadFile(root + "/cgroup.controllers"); err != nil || !strings.Contains(string(all), "hugetlb") {
-			t.Skipf("needs the hugetlb controller in cgroup2, there is %q, %v", all, err)
-		}
-		base := scratch(t)
-		parent := create(t, &Config{Path: base})
-		place(t, parent)
-		cfg := &Config{Path: base + "/c", Resources: resources(t, `{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}`)}
-		m, err := New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.Create(cfg); err == nil || !strings.Contains(err.Error(), base+" has processes of its own") {
-			t.Errorf("limit below a cgroup with processes: %v", err)
-		}
-		if _, err := os.Stat(root + base + "/c"); err == nil {
-			t.Error("the cgroup is left")
-		}
-		cfg.Resources = nil // nothing is asked of the controller: fine
-		create(t, cfg)
 	})
 }
 

@@ -2,10 +2,56 @@ package cgroups
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
+
+func (m *v2) Place() (*Placement, error) {
+	if m.absent {
+		return &Placement{}, nil
+	}
+	if err := m.open(); err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(m.fd), m.path)
+	m.fd = -1
+	return &Placement{Into: f}, nil
+}
+
+func (m *v1) Place() (*Placement, error) { return m.place(func(g *group) string { return g.path }) }
+
+// place opens the cgroup at the path that at gives for each hierarchy ("": none there).
+func (m *v1) place(at func(*group) string) (*Placement, error) {
+	p := &Placement{}
+	for i := range m.groups {
+		g := &m.groups[i]
+		where := at(g)
+		if where == "" {
+			continue
+		}
+		d := newDir(where)
+		if g.unified() {
+			if err := d.open(); err != nil {
+				p.Close()
+				return nil, err
+			}
+			p.Into = os.NewFile(uintptr(d.fd), where)
+			continue
+		}
+		how := unix.OpenHow{Flags: unix.O_WRONLY, Resolve: unix.RESOLVE_NO_SYMLINKS}
+		fd, err := openat2(unix.AT_FDCWD, where+"/tasks", how)
+		if err != nil {
+			p.Close()
+			return nil, &os.PathError{Op: "open", Path: where + "/tasks", Err: err}
+		}
+		p.Tasks = append(p.Tasks, os.NewFile(uintptr(fd), where+"/tasks"))
+	}
+	return p, nil
+}
 
 // subPath checks a path of `exec --cgroup`: it stays below the container's cgroup.
 func subPath(sub string) (string, error) {

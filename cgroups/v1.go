@@ -111,8 +111,8 @@ func (m *v1) close() {
 
 func (m *v1) Create(cfg *Config) (err error) {
 	defer func() {
+		m.close()
 		if err != nil {
-			m.close()
 			for i := range m.groups {
 				m.groups[i].made.undo()
 			}
@@ -193,49 +193,6 @@ func (g *group) refuseUsed() error {
 	return err
 }
 
-// fillCpuset copies cpus and mems from the parent, level by level, because a v1 cpuset starts empty and takes no process
-// while it is. What config.json sets for the cgroup itself is not copied: the parent's set may not be allowed (exclusive).
-func (m *v1) fillCpuset(cpu *specs.LinuxCPU) error {
-	i := slices.IndexFunc(m.groups, func(g group) bool { return g.has("cpuset") })
-	if i < 0 {
-		return nil
-	}
-	g := &m.groups[i]
-	for _, f := range []struct {
-		file string
-		own  bool
-	}{{"cpuset.cpus", cpu != nil && cpu.Cpus != ""}, {"cpuset.mems", cpu != nil && cpu.Mems != ""}} {
-		var err error
-		if f.own {
-			parent := newDir(path.Dir(g.path))
-			_, err = g.inheritCpuset(&parent, f.file)
-			parent.close()
-		} else {
-			_, err = g.inheritCpuset(&g.dir, f.file)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (g *group) inheritCpuset(d *dir, file string) (string, error) {
-	if !slices.Contains(g.made.dirs, d.path) { // a new one is known to be empty
-		have, err := d.read(file)
-		if err != nil || have != "\n" || d.path == g.mount {
-			return have, err
-		}
-	}
-	parent := newDir(path.Dir(d.path))
-	defer parent.close()
-	have, err := g.inheritCpuset(&parent, file)
-	if err != nil {
-		return "", err
-	}
-	return have, d.write(file, strings.TrimSuffix(have, "\n"))
-}
-
 func (m *v1) Set(r *specs.LinuxResources) error {
 	if r == nil {
 		return nil
@@ -248,37 +205,6 @@ func (m *v1) Set(r *specs.LinuxResources) error {
 		return nil
 	}
 	return m.updateDevices(r.Devices)
-}
-
-func (m *v1) Place() (*Placement, error) { return m.place(func(g *group) string { return g.path }) }
-
-// place opens the cgroup at the path that at gives for each hierarchy ("": none there).
-func (m *v1) place(at func(*group) string) (*Placement, error) {
-	p := &Placement{}
-	for i := range m.groups {
-		g := &m.groups[i]
-		where := at(g)
-		if where == "" {
-			continue
-		}
-		d := newDir(where)
-		if g.unified() {
-			if err := d.open(); err != nil {
-				p.Close()
-				return nil, err
-			}
-			p.Into = os.NewFile(uintptr(d.fd), where)
-			continue
-		}
-		how := unix.OpenHow{Flags: unix.O_WRONLY, Resolve: unix.RESOLVE_NO_SYMLINKS}
-		fd, err := openat2(unix.AT_FDCWD, where+"/tasks", how)
-		if err != nil {
-			p.Close()
-			return nil, &os.PathError{Op: "open", Path: where + "/tasks", Err: err}
-		}
-		p.Tasks = append(p.Tasks, os.NewFile(uintptr(fd), where+"/tasks"))
-	}
-	return p, nil
 }
 
 // list is the directory whose processes are the container's: the twin where every process starts, else the devices or

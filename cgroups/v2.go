@@ -3,7 +3,6 @@ package cgroups
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -21,6 +20,8 @@ type v2 struct {
 	absent       bool  // rootless without permission: the container stays in the caller's cgroup
 	enableErr    error // why a controller could not be passed on to the cgroup
 }
+
+var errAbsent = errors.New("use the container's cgroup: there is none, because a rootless caller had no permission to make one")
 
 func newV2(lay Layout, inner string, relative bool) (*v2, error) {
 	h := lay.Hierarchies[0]
@@ -122,6 +123,9 @@ func (m *v2) Set(r *specs.LinuxResources) error {
 	if r == nil {
 		return nil
 	}
+	if m.absent {
+		return errAbsent
+	}
 	defer m.close()
 	if err := m.limit(r); err != nil {
 		return err
@@ -130,18 +134,6 @@ func (m *v2) Set(r *specs.LinuxResources) error {
 		return nil
 	}
 	return m.filterDevices(r.Devices, true)
-}
-
-func (m *v2) Place() (*Placement, error) {
-	if m.absent {
-		return &Placement{}, nil
-	}
-	if err := m.open(); err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(m.fd), m.path)
-	m.fd = -1
-	return &Placement{Into: f}, nil
 }
 
 func (m *v2) Pids(recursive bool) ([]int, error) {
@@ -164,6 +156,9 @@ func (m *v2) Kill() error {
 }
 
 func (m *v2) Freeze(freeze bool) error {
+	if m.absent {
+		return errAbsent
+	}
 	defer m.close()
 	return m.freezeUnified(freeze)
 }
@@ -177,6 +172,9 @@ func (m *v2) Frozen() (bool, error) {
 }
 
 func (m *v2) OOMKills() (uint64, error) {
+	if m.absent {
+		return 0, nil
+	}
 	defer m.close()
 	n, err := m.value("memory.events", "oom_kill")
 	if errors.Is(err, unix.ENOENT) {

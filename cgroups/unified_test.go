@@ -1,0 +1,101 @@
+package cgroups
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestUnified covers what only cgroup2 can do or refuse. It runs where there is no v1 file system in sight.
+func TestUnified(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		if os.Getenv(unifiedEnv) == "" {
+			t.Skip("the unified layout has its own run")
+		}
+		base := scratch(t)
+		all, err := os.ReadFile(root + "/cgroup.controllers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := create(t, &Config{Path: base, Owner: &Owner{UID: 1000, GID: 1001}, Resources: resources(t, `{"cpu":{"shares":1024},"pids":{"limit":-1},"memory":{"disableOOMKiller":false}}`)})
+		if got := file(t, m, "", "cgroup.controllers"); got != strings.TrimSpace(string(all)) {
+			t.Errorf("controllers %q of %q", got, all)
+		}
+		dir := m.State().Paths[""]
+		for name, want := range map[string]uint32{"": 1000, "/cgroup.procs": 1000, "/cgroup.subtree_control": 1000, "/cgroup.threads": 1000, "/cgroup.max.depth": 0} {
+			var st unix.Stat_t
+			if err := unix.Stat(dir+name, &st); err != nil || st.Uid != want {
+				t.Errorf("owner of %s%s is %d, %v; want %d", dir, name, st.Uid, err, want)
+			}
+		}
+		if err := m.Set(resources(t, `{"unified":{"cgroup.max.depth":"3"}}`)); err != nil || file(t, m, "", "cgroup.max.depth") != "3" {
+			t.Errorf("unified: %v", err)
+		}
+		if strings.Contains(string(all), "hugetlb") {
+			if err := m.Set(resources(t, `{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}`)); err != nil {
+				t.Error(err)
+			}
+			if a, b := file(t, m, "", "hugetlb.2MB.max"), file(t, m, "", "hugetlb.2MB.rsvd.max"); a != "4194304" || b != a {
+				t.Errorf("hugetlb limits %q and %q", a, b)
+			}
+		}
+		if !strings.Contains(string(all), "memory") {
+			err := m.Set(resources(t, `{"memory":{"limit":67108864}}`))
+			if err == nil || !strings.Contains(err.Error(), `controller "memory" not available`) || !strings.Contains(err.Error(), "/linux/resources/memory/limit") {
+				t.Errorf("limit without controller: %v", err)
+			}
+		}
+	})
+}
+
+// TestInternalProcesses asks for a limit below a cgroup that has processes.
+func TestInternalProcesses(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		if os.Getenv(unifiedEnv) == "" {
+			t.Skip("the unified layout has its own run")
+		}
+		if all, err := os.ReadFile(root + "/cgroup.controllers"); err != nil || !strings.Contains(string(all), "hugetlb") {
+			t.Skipf("needs the hugetlb controller in cgroup2, there is %q, %v", all, err)
+		}
+		base := scratch(t)
+		parent := create(t, &Config{Path: base})
+		place(t, parent)
+		cfg := &Config{Path: base + "/c", Resources: resources(t, `{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}`)}
+		m, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Create(cfg); err == nil || !strings.Contains(err.Error(), base+" has processes of its own") {
+			t.Errorf("limit below a cgroup with processes: %v", err)
+		}
+		if _, err := os.Stat(root + base + "/c"); err == nil {
+			t.Error("the cgroup is left")
+		}
+		cfg.Resources = nil // nothing is asked of the controller: fine
+		create(t, cfg)
+	})
+}
+
+// TestThreaded asks for a cgroup below a threaded one.
+func TestThreaded(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		if os.Getenv(unifiedEnv) == "" {
+			t.Skip("the unified layout has its own run")
+		}
+		base := scratch(t)
+		create(t, &Config{Path: base})
+		cfg := &Config{Path: base + "/threaded/c"}
+		if err := os.MkdirAll(root+base+"/threaded", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(root+base+"/threaded/cgroup.type", []byte("threaded"), 0); err != nil {
+			t.Logf("no threaded cgroup here: %v", err)
+		} else if tm, err := New(cfg); err != nil {
+			t.Error(err)
+		} else if err := tm.Create(cfg); err == nil || !strings.Contains(err.Error(), "threaded") {
+			t.Errorf("create below a threaded cgroup: %v", err)
+		}
+	})
+}
