@@ -1,0 +1,181 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"husk/libct"
+)
+
+// containers is what the commands need of a [libct.Runtime].
+type containers interface {
+	Create(libct.CreateOptions) error
+	Run(libct.RunOptions) (exit int, err error)
+	Start(id string) error
+	Exec(libct.ExecOptions) (exit int, err error)
+	State(id string) (*libct.ContainerState, error)
+	List() ([]libct.ContainerState, []error, error)
+	Kill(id string, sig unix.Signal, all bool) error
+	Delete(id string, force bool) error
+	Pids(id string) ([]int, error)
+	Plan(bundle string) (string, error)
+}
+
+// An app is one call of the program.
+type app struct {
+	name           string // as which the program was called
+	stdout, stderr io.Writer
+	open           func(libct.Options) (containers, error)
+	log            *logger
+	global         globals
+	options, help  []flag // the options of all commands; --help is shown with each command's own
+}
+
+// globals are the values of the options that every command has.
+type globals struct {
+	debug         bool
+	log           string
+	logFormat     string
+	root          string // "" if not given
+	systemdCgroup bool
+	rootless      string
+	help          bool
+	version       bool
+}
+
+// Exit statuses. Those of the caller's own process come on top for a run or exec in the foreground.
+const (
+	exitFailure   = 1
+	exitNoCommand = 3   // what runc's command line library chose
+	exitExec      = 255 // exec could not start the process; lower numbers are statuses of the process
+)
+
+// globalFlags are the options that may stand before and behind the command.
+func (a *app) globalFlags() []flag {
+	g := &a.global
+	g.logFormat, g.rootless = "text", "auto"
+	return []flag{
+		{name: "debug", to: &g.debug, help: "log every step"},
+		{name: "log", to: &g.log, help: "file to append the log to; without it, errors go to standard error"},
+		{name: "log-format", to: &g.logFormat, help: "format of the log: text or json"},
+		{
+			name: "root", to: &g.root,
+			help: `directory for the state of containers, on a tmpfs (default: "/run/husk", or "$XDG_RUNTIME_DIR/husk" without root)`,
+		},
+		{name: "systemd-cgroup", to: &g.systemdCgroup, help: `let systemd make cgroups; cgroupsPath has the form "slice:prefix:name"`},
+		{name: "rootless", to: a.setRootless, help: `tolerate cgroups that may not be changed: true, false, or auto (default: "auto")`},
+	}
+}
+
+// main runs one command and returns the exit status.
+func (a *app) main(args []string) int {
+	a.log = &logger{stderr: a.stderr}
+	a.options = a.globalFlags()
+	a.help = []flag{{name: "help", short: "h", to: &a.global.help, help: "show help"}}
+	program := a.program()
+	words, err := program.parse(args, a.options, a.help)
+	switch {
+	case err != nil:
+		return a.misuse(err, func() { a.programHelp(program) })
+	case a.global.version:
+		a.printVersion()
+		return 0
+	case a.global.help || len(words) == 0:
+		a.programHelp(program)
+		return 0
+	}
+	commands := a.commands()
+	i := slices.IndexFunc(commands, func(c *command) bool { return c.name == words[0] })
+	if i < 0 {
+		return a.fail(fmt.Errorf("No help topic for '%s'", words[0]), exitNoCommand)
+	}
+	return a.command(commands[i], words[1:])
+}
+
+// command parses the rest of the command line, opens the log, and runs the command.
+func (a *app) command(c *command, args []string) int {
+	started := time.Now()
+	args, misuse := c.parse(args, a.options, a.help)
+	if misuse == nil && !a.global.help {
+		misuse = c.checkCount(a.name, args)
+	}
+	a.log.talks = c.talks
+	if err := a.log.open(a.global.log, a.global.logFormat, a.global.debug); err != nil {
+		return a.fail(err, exitFailure)
+	}
+	showHelp := func() {
+		writeHelp(a.stdout, a.name+" "+c.name, c, append(c.flags, a.help...), a.options, nil)
+	}
+	switch {
+	case misuse != nil:
+		return a.misuse(misuse, showHelp)
+	case a.global.help:
+		showHelp()
+		return 0
+	}
+	a.log.debug(fmt.Sprintf("husk %s: %s %q", version, c.name, args))
+	status, err := c.run(args)
+	if err != nil {
+		return a.fail(err, cmp.Or(c.failed, exitFailure))
+	}
+	a.log.debug(fmt.Sprintf("%s: exit status %d after %v", c.name, status, time.Since(started)))
+	a.log.close()
+	return status
+}
+
+// misuse reports a command line that is wrong, with help on standard output.
+func (a *app) misuse(err error, help func()) int {
+	fmt.Fprintf(a.stdout, "Incorrect Usage: %v\n\n", err)
+	help()
+	return a.fail(err, exitFailure)
+}
+
+// print writes the answer of a command. An answer that did not arrive whole is a failure.
+func (a *app) print(answer []byte) (int, error) {
+	if _, err := a.stdout.Write(answer); err != nil {
+		return 0, fmt.Errorf("write the answer: %w", err)
+	}
+	return 0, nil
+}
+
+// fail reports the error that ends the program.
+func (a *app) fail(err error, status int) int {
+	a.log.fatal(err)
+	return status
+}
+
+func (a *app) programHelp(program *command) {
+	writeHelp(a.stdout, a.name, program, nil, slices.Concat(a.options, a.help, program.flags), a.commands())
+}
+
+// containers opens the state directory.
+func (a *app) containers() (containers, error) {
+	return a.open(libct.Options{
+		Root:          a.global.root,
+		SystemdCgroup: a.global.systemdCgroup,
+		Rootless:      a.global.rootless,
+		Warn:          a.log.warn,
+	})
+}
+
+// setRootless takes the value of --rootless.
+func (a *app) setRootless(value string) error {
+	value = strings.ToLower(value)
+	if value != "" && value != "auto" {
+		on, err := parseBool(value)
+		if err != nil {
+			return errors.New("want true, false or auto")
+		}
+		value = strconv.FormatBool(on)
+	}
+	a.global.rootless = value
+	return nil
+}

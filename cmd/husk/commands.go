@@ -1,0 +1,84 @@
+package main
+
+import "errors"
+
+// program is what the command line consists of outside of the commands.
+func (a *app) program() *command {
+	return &command{
+		summary: "Open Container Initiative runtime",
+		usage:   "[global options] command [command options] [arguments]",
+		details: `Creates and runs containers on Linux as the OCI runtime specification describes them. A
+container comes from a bundle: a directory with a file config.json, which says all about the
+container, and mostly a root file system.
+
+To run one, in the directory of the bundle, under a name that is free on this machine:
+
+    ` + a.name + ` run <container-id>`,
+		stops: true,
+		max:   -1,
+		flags: []flag{{name: "version", short: "v", to: &a.global.version, help: "print the version"}},
+	}
+}
+
+// commands are all commands in the order of --help.
+func (a *app) commands() []*command {
+	list := []*command{
+		a.createCommand(),
+		a.deleteCommand(),
+		a.execCommand(),
+		a.killCommand(),
+		a.listCommand(),
+		a.planCommand(),
+		a.psCommand(),
+		a.runCommand(),
+		a.specCommand(),
+		a.startCommand(),
+		a.stateCommand(),
+		a.featuresCommand(),
+		a.helpCommand(),
+	}
+	for _, later := range [...][2]string{
+		{"checkpoint", "save the state of a running container"},
+		{"events", "report events and statistics of a container"},
+		{"pause", "suspend all processes of a container"},
+		{"restore", "start a container from a checkpoint"},
+		{"resume", "let the processes of a paused container go on"},
+		{"update", "change the resource limits of a container"},
+	} {
+		list = append(list, laterCommand(later[0], later[1]))
+	}
+	return list
+}
+
+// laterCommand is one that runc has and husk has not yet: it says so, whatever the arguments are.
+func laterCommand(name, summary string) *command {
+	const sentence = " is not implemented in this release of husk"
+	return &command{
+		name:    name,
+		summary: summary + " (not implemented)",
+		usage:   "[options] <container-id>",
+		details: "The command " + name + sentence + ".",
+		max:     -1,
+		lenient: true,
+		hidden:  true,
+		run: func([]string) (int, error) {
+			return 0, errors.New("the command " + name + sentence)
+		},
+	}
+}
+
+// helpCommand prints the help of the program or of one command.
+func (a *app) helpCommand() *command {
+	return &command{
+		name:    "help",
+		summary: "show the list of commands, or the help of one",
+		usage:   "[command]",
+		max:     1,
+		run: func(args []string) (int, error) {
+			if len(args) == 0 {
+				return a.main([]string{"--help"}), nil
+			}
+			return a.main([]string{args[0], "--help"}), nil
+		},
+	}
+}

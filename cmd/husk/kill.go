@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+func (a *app) killCommand() *command {
+	var all bool
+	return &command{
+		name:    "kill",
+		summary: "send a signal to a container",
+		usage:   "[options] <container-id> [signal]",
+		details: `Sends a signal, SIGTERM if none is given, to the first process of a container. The signal is a
+number or a name with or without SIG: 9, KILL and SIGKILL are the same.`,
+		flags: []flag{
+			{name: "all", short: "a", to: &all, hidden: true, help: "it is no error if the container is not running"},
+		},
+		min: 1, max: 2,
+		stops: true,
+		run: func(args []string) (int, error) {
+			signal := unix.SIGTERM
+			if len(args) == 2 && args[1] != "" {
+				var err error
+				if signal, err = parseSignal(args[1]); err != nil {
+					return 0, err
+				}
+			}
+			runtime, err := a.containers()
+			if err != nil {
+				return 0, err
+			}
+			if err := runtime.Kill(args[0], signal, all); err != nil {
+				return 0, err
+			}
+			return 0, nil
+		},
+	}
+}
+
+// maxSignal is the highest signal of Linux on the machines we run on: _NSIG in the kernel's asm/signal.h.
+const maxSignal = 64
+
+// parseSignal reads a number or a name. Zero sends nothing and asks whether there is a process (kill(2)).
+func parseSignal(text string) (unix.Signal, error) {
+	if n, err := strconv.ParseUint(text, 10, 8); err == nil && n <= maxSignal {
+		return unix.Signal(n), nil
+	}
+	name := strings.ToUpper(text)
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	if signal := unix.SignalNum(name); signal != 0 {
+		return signal, nil
+	}
+	return 0, fmt.Errorf("unknown signal %q", text)
+}

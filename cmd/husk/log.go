@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"husk/internal/jsonscan"
+)
+
+// A logger carries warnings, debug lines and the final error to the file of --log, or to standard error without one.
+//
+// Callers read both as an interface. A log file must hold exactly one JSON object after a failed call, because one of the
+// engines decodes it as a whole, and its last error must be the cause; so warnings are written once it is known that the call
+// went well. Standard error is parsed together with standard output by some callers, so it stays empty on success unless the
+// command talks or debug lines are asked for.
+type logger struct {
+	stderr  io.Writer
+	file    *os.File // nil: none
+	json    bool
+	verbose bool
+	talks   bool
+	pending []string // warnings that wait for the outcome
+}
+
+// open starts logging as asked for on the command line.
+func (l *logger) open(path, format string, verbose bool) error {
+	switch format {
+	case "json":
+		l.json = true
+	case "text":
+	default:
+		return errors.New("invalid log-format: " + format)
+	}
+	l.verbose = verbose
+	if path == "" || path == "/dev/stderr" {
+		return nil
+	}
+	// The directory may belong to somebody else: a link left there must not make root write to another file.
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return fmt.Errorf("open log %s: %w", path, err)
+	}
+	l.file = os.NewFile(uintptr(fd), path)
+	return nil
+}
+
+// warn notes what went otherwise than asked.
+func (l *logger) warn(text string) {
+	switch {
+	case l.file != nil && !l.verbose:
+		l.pending = append(l.pending, text)
+	case l.file != nil || l.verbose || l.talks:
+		l.write("warning", text)
+	}
+}
+
+// debug notes a step if --debug is given.
+func (l *logger) debug(text string) {
+	if l.verbose {
+		l.write("debug", text)
+	}
+}
+
+// fatal reports the error that ends the program: one line on standard error, and one in the log file.
+func (l *logger) fatal(err error) {
+	text := oneLine(err.Error())
+	if l.talks {
+		for _, warning := range l.pending {
+			fmt.Fprintln(l.stderr, oneLine(warning))
+		}
+	}
+	if l.file != nil {
+		l.write("error", text)
+	}
+	fmt.Fprintln(l.stderr, text)
+}
+
+// close writes what waited for a good end.
+func (l *logger) close() {
+	for _, warning := range l.pending {
+		l.write("warning", warning)
+	}
+}
+
+// write puts out one line by one call, so that lines of several processes do not mix. A log that cannot be written stops
+// nothing.
+func (l *logger) write(level, text string) {
+	now := time.Now().UTC().Format(time.RFC3339)
+	var line []byte
+	if l.json {
+		line = append(line, `{"level":"`+level+`","msg":`...)
+		line = jsonscan.AppendString(line, text)
+		line = append(line, `,"time":"`+now+"\"}\n"...)
+	} else {
+		line = append(line, `time="`+now+`" level=`+level+" msg="...)
+		line = strconv.AppendQuote(line, text)
+		line = append(line, '\n')
+	}
+	if l.file != nil {
+		l.file.Write(line)
+		return
+	}
+	l.stderr.Write(line)
+}
+
+// oneLine escapes control characters: a message can hold text from a container, which must neither start a second line nor
+// steer a terminal.
+func oneLine(text string) string {
+	clean := func(r rune) bool { return r >= ' ' && r != 0x7f && (r < 0x80 || r >= 0xa0) }
+	var out []byte
+	for i, r := range text {
+		switch {
+		case clean(r) && out == nil:
+		case clean(r):
+			out = append(out, string(r)...)
+		default:
+			if out == nil {
+				out = append(out, text[:i]...)
+			}
+			quoted := strconv.QuoteRune(r)
+			out = append(out, quoted[1:len(quoted)-1]...)
+		}
+	}
+	if out == nil {
+		return text
+	}
+	return string(out)
+}
