@@ -1,5 +1,10 @@
 package main
 
+import (
+	"fmt"
+	"path/filepath"
+)
+
 func (a *app) planCommand() *command {
 	var bundle string
 	return &command{
@@ -16,6 +21,10 @@ make, in their order, each with the place in config.json that it comes from. Not
 		run: func(args []string) (int, error) {
 			if len(args) == 1 {
 				bundle = args[0]
+			}
+			bundle, err := filepath.Abs(bundle)
+			if err != nil {
+				return 0, fmt.Errorf("find the working directory: %w", err)
 			}
 			runtime, err := a.containers()
 			if err != nil {

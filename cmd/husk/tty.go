@@ -33,8 +33,7 @@ func openConsole(master *os.File, stdio [3]*os.File) (*console, error) {
 		}
 		c.input = stdio[0]
 	}
-	if i := slices.IndexFunc(stdio[:], isTerminal); i >= 0 {
-		c.host = stdio[i]
+	if c.host = findTerminal(stdio); c.host != nil {
 		signal.Notify(c.resize, unix.SIGWINCH)
 		c.copySize()
 		c.follow.Go(func() {
@@ -76,6 +75,18 @@ func (c *console) close() {
 	if c.input != nil {
 		unix.IoctlSetTermios(int(c.input.Fd()), unix.TCSETS, c.saved)
 	}
+}
+
+// findTerminal returns the terminal of the caller: one of the streams, or else the controlling one, or nil.
+func findTerminal(stdio [3]*os.File) *os.File {
+	if i := slices.IndexFunc(stdio[:], isTerminal); i >= 0 {
+		return stdio[i]
+	}
+	file, err := os.OpenFile("/dev/tty", os.O_RDONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil
+	}
+	return file
 }
 
 func isTerminal(file *os.File) bool {
