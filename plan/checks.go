@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path"
@@ -19,12 +20,14 @@ func (v *verifier) class(op *Op, r *rule) Class {
 	}
 	switch op.Nr {
 	case unix.SYS_OPENAT2:
-		how := v.plan.words(op.Args[2], 3)
 		name, _ := v.plan.text(op.Args[1])
-		return openClass(op, dir, how[0], name)
+		return openClass(op, dir, v.plan.word(op.Args[2], 0), string(name))
 	case unix.SYS_OPEN_TREE:
-		if dir == HostDir {
+		switch {
+		case dir == HostDir:
 			return Root
+		case op.Args[0] != cwd:
+			return Copy
 		}
 	case unix.SYS_FSMOUNT:
 		if v.fstype(op.Args[0].Value) == "proc" {
@@ -58,7 +61,7 @@ func (v *verifier) fstype(reg uint64) string {
 	for i := v.at - 1; i >= 0; i-- {
 		if op := &v.plan.Ops[i]; op.Kind == Call && op.Nr == unix.SYS_FSOPEN && uint64(op.Result) == reg {
 			s, _ := v.plan.text(op.Args[0])
-			return s
+			return string(s)
 		}
 	}
 	return ""
@@ -66,9 +69,9 @@ func (v *verifier) fstype(reg uint64) string {
 
 // checkOpen: where a name may be looked up, and with what.
 func checkOpen(v *verifier, op *Op) error {
-	how := v.plan.words(op.Args[2], 3)
-	flags, resolve := how[0], how[2]
-	name, _ := v.plan.text(op.Args[1])
+	flags, resolve := v.plan.word(op.Args[2], 0), v.plan.word(op.Args[2], 2)
+	text, _ := v.plan.text(op.Args[1])
+	name := string(text)
 	if flags&unix.O_CLOEXEC == 0 || !known(flags, openNames) || !known(resolve, resolveNames) || op.Args[3] != Imm(24) {
 		return errors.New("without O_CLOEXEC, or with a flag that is not permitted")
 	}
@@ -113,15 +116,30 @@ func (v *verifier) hostOpen(op *Op, name string, flags uint64) error {
 	if flags&unix.O_DIRECTORY != 0 {
 		return nil
 	}
-	if ops := v.plan.Ops[v.at+1:]; len(ops) < 3 || ops[0].Nr != unix.SYS_STATX || ops[0].Args[0] != Val(op.Result) || ops[1].Kind != Test || ops[2].Kind != Fail {
+	if !v.proven(op.Result) {
 		return errors.New("a device node of the host that statx does not prove to be one (CVE-2025-31133)")
 	}
 	return nil
 }
 
+// proven says whether the ops that follow go on only if the descriptor is a device node of one type and one number.
+func (v *verifier) proven(fd Reg) bool {
+	ops := v.plan.Ops[v.at+1:]
+	if len(ops) < 5 || ops[0].Nr != unix.SYS_STATX || ops[0].Args[0] != Val(fd) || ops[2].Kind != Fail || ops[4].Kind != Fail {
+		return false
+	}
+	// test says that the op lets pass what has the value in a field of the statx, and nothing else.
+	test := func(op *Op, field, size, mask uint64) bool {
+		a := op.Args
+		return op.Kind == Test && op.Jump == 1 && a[0] == Arg{Address, ops[0].Args[4].Value + field} && a[1] == Imm(size) && a[2] == Imm(mask) && a[4] == Imm(1)
+	}
+	kind := ops[3].Args[3].Value
+	return test(&ops[1], StatxDevice, 8, 1<<64-1) && test(&ops[3], StatxMode, 2, unix.S_IFMT) && (kind == unix.S_IFCHR || kind == unix.S_IFBLK)
+}
+
 func checkOpenTree(v *verifier, op *Op) error {
-	name, _ := v.plan.text(op.Args[1])
-	flags := op.Args[2].Value
+	text, _ := v.plan.text(op.Args[1])
+	name, flags := string(text), op.Args[2].Value
 	if flags&(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC) != unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC {
 		return errors.New("without OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")
 	}
@@ -137,14 +155,20 @@ func checkOpenTree(v *verifier, op *Op) error {
 	if name != "" || flags&unix.AT_EMPTY_PATH == 0 {
 		return errors.New("a name that is resolved again instead of the descriptor")
 	}
+	if v.state[op.Args[0].Value] == HostNode {
+		v.restricted = true
+	}
 	return v.beforePivot()
 }
 
 // checkSetAttr: everything before the mount is attached; afterwards it can become read-only, and the root may get its
 // propagation when it is the root (pivot_root refuses a shared one).
 func checkSetAttr(v *verifier, op *Op) error {
-	name, _ := v.plan.text(op.Args[1])
-	a := v.plan.words(op.Args[3], 4)
+	text, _ := v.plan.text(op.Args[1])
+	name, a := string(text), [4]uint64{}
+	for i := range a {
+		a[i] = v.plan.word(op.Args[3], i)
+	}
 	if !known(a[0], attrNames) || !known(a[1], attrNames) || !known(a[2], propagationNames) || a[3] != 0 || op.Args[4] != Imm(32) {
 		return errors.New("an attribute that is not permitted")
 	}
@@ -152,6 +176,7 @@ func checkSetAttr(v *verifier, op *Op) error {
 		if name != "/" || v.moved || a[0]|a[1] != 0 || a[2] != unix.MS_SLAVE || op.Args[2] != Imm(unix.AT_RECURSIVE) {
 			return errors.New("by name only the whole tree can be made a slave, before anything is mounted")
 		}
+		v.isolated = true
 		return nil
 	}
 	if name != "" || op.Args[2].Value&unix.AT_EMPTY_PATH == 0 {
@@ -161,6 +186,9 @@ func checkSetAttr(v *verifier, op *Op) error {
 	if c&attached != 0 && (a[0]&^unix.MOUNT_ATTR_RDONLY != 0 || a[1] != 0 || a[2] != 0 && !(c == Root|attached && v.pivot)) {
 		return errors.New("attributes of a mount that is attached already; it can only become read-only")
 	}
+	if c&attached != 0 && a[0] != 0 {
+		v.restricted = true
+	}
 	return nil
 }
 
@@ -168,12 +196,15 @@ func checkMove(v *verifier, op *Op) error {
 	if op.Args[4].Value != unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH {
 		return errors.New("a name instead of a descriptor")
 	}
-	from, to := &v.state[op.Args[0].Value], v.state[op.Args[1+1].Value]
+	from, to := &v.state[op.Args[0].Value], v.state[op.Args[2].Value]
 	if *from&attached != 0 {
 		return errors.New("a mount that is attached already")
 	}
 	if to&attached == 0 && mounts.has(to) {
 		return errors.New("a place on a mount that is not attached itself")
+	}
+	if v.restricted && *from != Copy {
+		return errors.New("a mount after something was masked or made read-only")
 	}
 	*from |= attached
 	v.moved = true
@@ -190,7 +221,7 @@ func (v *verifier) beforePivot() error {
 func checkBeforePivot(v *verifier, _ *Op) error { return v.beforePivot() }
 
 func checkAfterPivot(v *verifier, _ *Op) error {
-	if !v.pivot && !v.forked {
+	if !v.pivot && !v.joined {
 		return errors.New("a name before the root is the container's")
 	}
 	return nil
@@ -198,16 +229,46 @@ func checkAfterPivot(v *verifier, _ *Op) error {
 
 func checkPivot(v *verifier, op *Op) error {
 	for _, a := range op.Args {
-		if s, ok := v.plan.text(a); ok && s != "." {
+		if s, ok := v.plan.text(a); ok && string(s) != "." {
 			return errors.New("by name instead of the working directory")
 		}
 	}
 	if prev := v.previous(); prev == nil || prev.Nr != unix.SYS_FCHDIR || v.state[prev.Args[0].Value]&^attached != Root {
 		return errors.New("the working directory is not the root mount")
 	}
+	if next := v.plan.Ops[min(v.at+1, len(v.plan.Ops)-1)]; op.Nr == unix.SYS_PIVOT_ROOT && (!v.isolated || next.Nr != unix.SYS_UMOUNT2) {
+		return errors.New("the mounts still propagate to the host, or the old root stays")
+	}
 	err := v.beforePivot()
 	v.pivot = true
 	return err
+}
+
+// checkChdir notes which look-up the working directory comes from; order has the rest.
+func checkChdir(v *verifier, op *Op) error {
+	v.cwd = v.at
+	for i := v.at - 1; i >= 0 && v.state[op.Args[0].Value] == Inside; i-- {
+		if o := &v.plan.Ops[i]; o.Kind == Call && uint64(o.Result) == op.Args[0].Value {
+			v.cwd = i
+			break
+		}
+	}
+	return nil
+}
+
+// checkJoin: what joins a namespace is invisible to its members first.
+func checkJoin(v *verifier, op *Op) error {
+	if v.dumpable == 0 {
+		return errors.New("a process that the container could trace")
+	}
+	v.joined = v.joined || op.Args[1].Value&unix.CLONE_NEWNS != 0
+	return nil
+}
+
+// checkIDs: real, effective and saved id at once, and none that means "leave it" (-1).
+func checkIDs(v *verifier, op *Op) error {
+	id := op.Args[0]
+	return v.wants(id == op.Args[1] && id == op.Args[2] && id.Value < 1<<32-1, "three times the same id")
 }
 
 // previous is the call before the current op.
@@ -219,7 +280,8 @@ func (v *verifier) previous() *Op {
 }
 
 func checkUmount(v *verifier, op *Op) error {
-	name, _ := v.plan.text(op.Args[0])
+	text, _ := v.plan.text(op.Args[0])
+	name := string(text)
 	if op.Args[1].Value != unix.MNT_DETACH {
 		return errors.New("without MNT_DETACH")
 	}
@@ -243,8 +305,9 @@ func checkChown(v *verifier, op *Op) error {
 	open, made := &v.plan.Ops[v.at-1], &v.plan.Ops[v.at-2]
 	name, _ := v.plan.text(made.Args[1])
 	opened, _ := v.plan.text(open.Args[1])
-	if made.Nr != unix.SYS_MKNODAT || made.Tolerate != [MaxTolerate]uint8{} || open.Nr != unix.SYS_OPENAT2 || uint64(open.Result) != op.Args[0].Value ||
-		made.Args[0] != open.Args[0] || name != opened {
+	skipped := made.Tolerate == [MaxTolerate]uint8{} || made.Jump > 1 // an errno of mknodat does not lead here
+	if made.Nr != unix.SYS_MKNODAT || !skipped || v.landed >= v.at-1 || open.Nr != unix.SYS_OPENAT2 || uint64(open.Result) != op.Args[0].Value ||
+		made.Args[0] != open.Args[0] || !bytes.Equal(name, opened) {
 		return errors.New("an inode that this plan has not made")
 	}
 	return nil
@@ -263,7 +326,7 @@ func checkStdio(_ *verifier, op *Op) error {
 
 func checkCloseRange(v *verifier, op *Op) error {
 	if op.Args[2].Value == unix.CLOSE_RANGE_CLOEXEC {
-		return v.wants(op.Args[0] == Imm(v.plan.FirstFD) && v.at == 0, "all inherited descriptors, in the first op")
+		return v.wants(op.Args[0] == Imm(v.plan.FirstFD) && op.Args[1] == Imm(uint32(1<<32-1)) && v.at == 0, "all inherited descriptors, in the first op")
 	}
 	kept := int(op.Args[0].Value) - v.plan.FirstFD
 	if kept < 1 || kept > len(v.plan.Inputs) {
@@ -274,7 +337,8 @@ func checkCloseRange(v *verifier, op *Op) error {
 			v.state[i] = Unset
 		}
 	}
-	return nil
+	v.closed = true
+	return v.wants(op.Args[1] == Imm(uint32(1<<32-1)), "all descriptors from there on")
 }
 
 func checkPrctl(v *verifier, op *Op) error {
@@ -284,8 +348,14 @@ func checkPrctl(v *verifier, op *Op) error {
 	if op.Tolerate != [MaxTolerate]uint8{} && !refusable {
 		return errors.New("only an ambient capability or one that this kernel does not know may be refused")
 	}
-	if option == unix.PR_SET_DUMPABLE && op.Args[1].Value != 0 {
-		return errors.New("a process that the container could trace")
+	if option == unix.PR_SET_DUMPABLE {
+		if op.Args[1].Value != 0 {
+			return errors.New("a process that the container could trace")
+		}
+		v.dumpable = v.at
+	}
+	if option != unix.PR_CAPBSET_DROP && v.reach > v.at {
+		return fmt.Errorf("a jump leads past it to op %d", v.reach)
 	}
 	return nil
 }
@@ -299,59 +369,4 @@ func checkIoctl(v *verifier, op *Op) error {
 		return nil
 	}
 	return errors.New("a request that is not permitted")
-}
-
-// order checks what holds for the plan as a whole.
-func (v *verifier) order() error {
-	ops := v.plan.Ops
-	end := len(ops) - 1
-	if v.states[end+1] != nil || ops[end].Kind != Call || ops[end].Nr != unix.SYS_EXECVE || ops[end].Tolerate != [MaxTolerate]uint8{} {
-		return errors.New("the last op is not an execve that must succeed")
-	}
-	if ops[0].Nr != unix.SYS_CLOSE_RANGE || ops[0].Args[2] != Imm(unix.CLOSE_RANGE_CLOEXEC) {
-		return errors.New("the first op does not mark the inherited descriptors close-on-exec")
-	}
-	for i := v.first[unix.SYS_EXECVE]; i < end; i++ {
-		if ops[i].Nr != unix.SYS_EXECVE || ops[i].Args[1] != ops[end].Args[1] || ops[i].Args[2] != ops[end].Args[2] {
-			return errors.New("an op between two ways to the same program, or another program")
-		}
-	}
-	if err := v.credentials(); err != nil {
-		return err
-	}
-	if at, ok := v.first[unix.SYS_SECCOMP]; ok {
-		for _, op := range ops[at+1 : v.first[unix.SYS_EXECVE]] {
-			if op.Kind != Call || op.Nr != unix.SYS_CAPSET {
-				return errors.New("after the filter something else than capset and execve")
-			}
-		}
-	}
-	// The last change of directory is proven.
-	if at, ok := v.last[unix.SYS_FCHDIR]; ok && v.last[unix.SYS_GETCWD] < at {
-		return errors.New("a change of directory that getcwd does not prove (CVE-2024-21626)")
-	}
-	return nil
-}
-
-// credentials: each once and in the order in which none undoes another.
-func (v *verifier) credentials() error {
-	chain := []uint16{unix.SYS_SETRESGID, unix.SYS_SETGROUPS, unix.SYS_SETRESUID, unix.SYS_CAPSET}
-	for i, nr := range chain {
-		at, ok := v.first[nr]
-		if !ok {
-			return fmt.Errorf("%s is missing", ruleOf(nr).name)
-		}
-		if nr != unix.SYS_CAPSET && at != v.last[nr] {
-			return fmt.Errorf("%s twice", ruleOf(nr).name)
-		}
-		if i > 0 && at < v.first[chain[i-1]] {
-			return fmt.Errorf("%s before %s", ruleOf(nr).name, ruleOf(chain[i-1]).name)
-		}
-	}
-	for _, nr := range []uint16{unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_MKNODAT} {
-		if at, ok := v.last[nr]; ok && at > v.first[unix.SYS_SETRESUID] {
-			return fmt.Errorf("%s after the user was changed", ruleOf(nr).name)
-		}
-	}
-	return nil
 }

@@ -105,6 +105,7 @@ const (
 	HostDir         // a directory of the host: where the root is attached
 	HostNode        // a device node of the host, proven by statx
 	Source          // detached copy of a host mount
+	Copy            // detached copy of something else, mostly inside the container
 	Root            // the container's root mount
 	Context         // fsopen
 	Mount           // fsmount: a new, detached file system
@@ -119,7 +120,7 @@ const (
 )
 
 var classNames = [classes]string{
-	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "source", "root", "fs context", "mount", "proc",
+	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "source", "copy", "root", "fs context", "mount", "proc",
 	"inside", "created", "proc file", "terminal", "pty master", "maybe unset",
 }
 

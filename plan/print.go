@@ -120,24 +120,21 @@ func (p *Plan) operand(op *Op, i int, o operand) string {
 	switch o.form {
 	case text, single, empty:
 		s, _ := p.text(a)
-		return strconv.Quote(s)
+		return strconv.Quote(string(s))
 	case openHow:
-		how := p.words(a, 3)
-		s := "{" + flagText(how[0], openNames)
-		if how[1] != 0 {
-			s += fmt.Sprintf(", %#o", how[1])
+		s := "{" + flagText(p.word(a, 0), openNames)
+		if mode := p.word(a, 1); mode != 0 {
+			s += fmt.Sprintf(", %#o", mode)
 		}
-		return s + ", " + flagText(how[2], resolveNames) + "}"
+		return s + ", " + flagText(p.word(a, 2), resolveNames) + "}"
 	case mountAttr:
-		w := p.words(a, 3)
-		return "{set " + flagText(w[0], attrNames) + ", clear " + flagText(w[1], attrNames) + ", propagation " + flagText(w[2], propagationNames) + "}"
+		return "{set " + flagText(p.word(a, 0), attrNames) + ", clear " + flagText(p.word(a, 1), attrNames) + ", propagation " + flagText(p.word(a, 2), propagationNames) + "}"
 	case limit:
-		w := p.words(a, 2)
-		return fmt.Sprintf("{%d, %d}", int64(w[0]), int64(w[1]))
+		return fmt.Sprintf("{%d, %d}", int64(p.word(a, 0)), int64(p.word(a, 1)))
 	case vector:
 		list, _ := p.vector(a)
 		return fmt.Sprintf("%q", list)
-	case bytes:
+	case blob:
 		return strconv.Quote(string(p.Data[a.Value : a.Value+op.Args[i+1].Value]))
 	}
 	return p.buffer(op, i, a)

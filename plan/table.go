@@ -18,7 +18,7 @@ const (
 	mountAttr      // struct mount_attr
 	limit          // struct rlimit64
 	vector         // argv, envp
-	bytes          // data, the next operand is its length
+	blob           // data, the next operand is its length
 	buffer         // data that the kernel writes or another structure
 	either         // a number, or a structure of at least 8 bytes
 	null           // must be zero
@@ -45,7 +45,7 @@ func (s classSet) has(c Class) bool { return s&(1<<c) != 0 }
 // Sets of classes that occur often. Places is everything in which a container's name may be looked up.
 var (
 	places = only(Root, Mount, Source, Inside, Proc)
-	mounts = only(Root, Mount, Source, Proc)
+	mounts = only(Root, Mount, Source, Copy, Proc)
 	inodes = only(Root, Mount, Source, Inside, Proc, HostNode, Created)
 )
 
@@ -88,26 +88,26 @@ var rules = []rule{
 	{unix.SYS_PIVOT_ROOT, "pivot_root", []operand{f(text), f(text)}, nil, Unset, checkPivot},
 	{unix.SYS_UMOUNT2, "umount2", []operand{f(text), set(umountNames)}, nil, Unset, checkUmount},
 	{unix.SYS_CHROOT, "chroot", []operand{f(text)}, nil, Unset, checkPivot},
-	{unix.SYS_FCHDIR, "fchdir", []operand{in(only(Root, Inside))}, nil, Unset, nil},
+	{unix.SYS_FCHDIR, "fchdir", []operand{in(only(Root, Inside))}, nil, Unset, checkChdir},
 	{unix.SYS_GETCWD, "getcwd", []operand{f(buffer), f(number)}, nil, Unset, nil},
 	{unix.SYS_CLOSE, "close", []operand{in(^only(Unset, Number))}, nil, Unset, nil},
 	{unix.SYS_CLOSE_RANGE, "close_range", []operand{f(number), f(number), set(closeRangeNames)}, nil, Unset, checkCloseRange},
-	{unix.SYS_WRITE, "write", []operand{in(only(ProcFile, Joinable)), f(bytes), f(number)}, errnos(unix.EACCES, unix.EPERM), Unset, nil},
-	{unix.SYS_SETNS, "setns", []operand{in(only(Namespace)), set(cloneNames)}, nil, Unset, nil},
+	{unix.SYS_WRITE, "write", []operand{in(only(ProcFile, Joinable)), f(blob), f(number)}, errnos(unix.EACCES, unix.EPERM), Unset, nil},
+	{unix.SYS_SETNS, "setns", []operand{in(only(Namespace)), set(cloneNames)}, nil, Unset, checkJoin},
 	{unix.SYS_UNSHARE, "unshare", []operand{set(cloneNames)}, nil, Unset, nil},
 	{unix.SYS_SETSID, "setsid", nil, nil, Unset, nil},
 	{unix.SYS_UMASK, "umask", []operand{f(octal)}, nil, Unset, nil},
 	{unix.SYS_PRCTL, "prctl", []operand{{form: number, names: prctlNames}, f(number), f(number), f(number), f(number)}, errnos(unix.EPERM, unix.EINVAL), Unset, checkPrctl},
-	{unix.SYS_SETHOSTNAME, "sethostname", []operand{f(bytes), f(number)}, nil, Unset, nil},
-	{unix.SYS_SETDOMAINNAME, "setdomainname", []operand{f(bytes), f(number)}, nil, Unset, nil},
+	{unix.SYS_SETHOSTNAME, "sethostname", []operand{f(blob), f(number)}, nil, Unset, nil},
+	{unix.SYS_SETDOMAINNAME, "setdomainname", []operand{f(blob), f(number)}, nil, Unset, nil},
 	{unix.SYS_SETGROUPS, "setgroups", []operand{f(number), f(buffer)}, nil, Unset, nil},
-	{unix.SYS_SETRESGID, "setresgid", []operand{f(number), f(number), f(number)}, nil, Unset, nil},
-	{unix.SYS_SETRESUID, "setresuid", []operand{f(number), f(number), f(number)}, nil, Unset, nil},
+	{unix.SYS_SETRESGID, "setresgid", []operand{f(number), f(number), f(number)}, nil, Unset, checkIDs},
+	{unix.SYS_SETRESUID, "setresuid", []operand{f(number), f(number), f(number)}, nil, Unset, checkIDs},
 	{unix.SYS_CAPSET, "capset", []operand{f(buffer), f(buffer)}, nil, Unset, nil},
 	{unix.SYS_PRLIMIT64, "prlimit64", []operand{f(null), {form: number, names: rlimitNames}, f(limit), f(null)}, nil, Unset, nil},
 	{unix.SYS_KEYCTL, "keyctl", []operand{{form: number, names: keyctlNames}, f(text)}, errnos(unix.ENOSYS), Unset, nil},
 	{unix.SYS_IOCTL, "ioctl", []operand{in(only(PtyMaster, Terminal)), {form: number, names: ioctlNames}, f(either)}, nil, Terminal, checkIoctl},
-	{unix.SYS_DUP3, "dup3", []operand{in(only(Terminal, Created, Inside)), f(number), f(null)}, nil, Unset, checkStdio},
+	{unix.SYS_DUP3, "dup3", []operand{in(only(Terminal, Created)), f(number), f(null)}, nil, Unset, checkStdio},
 	{unix.SYS_SENDMSG, "sendmsg", []operand{in(only(Socket)), f(buffer), f(number)}, nil, Unset, nil},
 	{unix.SYS_ACCEPT4, "accept4", []operand{in(only(Listener)), f(null), f(null), set(acceptNames)}, nil, Socket, nil},
 	{unix.SYS_FACCESSAT2, "faccessat2", []operand{{form: dirfd}, f(text), f(number), f(number)},
@@ -127,9 +127,19 @@ func ruleOf(nr uint16) *rule {
 }
 
 // ruleIndex is the place of a rule by system call number, plus one.
-var ruleIndex = func() (index [512]uint8) {
+var ruleIndex = func() (index [calls]uint8) {
 	for i, r := range rules {
 		index[r.nr] = uint8(i + 1)
 	}
 	return index
 }()
+
+// mandatory are the calls that no jump may lead past: without one of them the container would be another, or open.
+func mandatory(nr uint16) bool {
+	switch nr {
+	case unix.SYS_PIVOT_ROOT, unix.SYS_UMOUNT2, unix.SYS_CHROOT, unix.SYS_FCHDIR, unix.SYS_CLOSE_RANGE, unix.SYS_SETNS, unix.SYS_UNSHARE,
+		unix.SYS_SETSID, unix.SYS_UMASK, unix.SYS_PRLIMIT64, unix.SYS_SETGROUPS, unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_CAPSET, unix.SYS_SECCOMP:
+		return true
+	}
+	return false
+}

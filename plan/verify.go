@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,22 +12,27 @@ import (
 // Verify proves that the plan keeps the security invariants. Each rule exists because of something that once went wrong in
 // a runtime; the tests break each of them with a plan of its own.
 //
-//   - Form. Registers are set before they are read, and never overwritten; jumps go forward; strings end inside the data;
-//     only the system calls of the rules table, with flags that have a name there; an errno is tolerated only where the
-//     table says so (a mask that fails to mount is a failure: CVE-2025-31133).
+//   - Form. Registers are set before they are read, and never overwritten; jumps go forward and never past a mandatory call;
+//     strings and structures lie inside the data, and nothing that the plan writes while it runs lies over them; only the
+//     system calls of the rules table, with flags that have a name there; an errno is tolerated only where the table says
+//     so (a mask that fails to mount is a failure: CVE-2025-31133).
 //   - Names. A container's name is resolved below a descriptor of this plan with IN_ROOT or BENEATH and without magic
 //     links (CVE-2019-19921, CVE-2021-30465, CVE-2024-21626). What is created is one name, exclusively (CVE-2024-45310).
 //     Only what the plan has created may change its owner.
 //   - Host. Objects of the host are captured before the first container name is touched, and device nodes are proven by
 //     statx to be what their name says (CVE-2025-31133, CVE-2025-52565).
-//   - Mounts. Attributes are set before a mount is attached; afterwards a mount can only become read-only.
+//   - Mounts. The tree is deaf towards the host before the root changes, and the old root is detached at once. Attributes
+//     are set before a mount is attached; afterwards a mount can only become read-only. After the first mask or read-only
+//     mount nothing new is attached, only copies of what is there.
 //   - Procfs is written only through the plan's own procfs mount (CVE-2025-52881).
-//   - Descriptors. The first op marks every inherited descriptor close-on-exec, every call that makes one does so too.
-//   - Credentials. Groups and ids once each and in that order, then capabilities; after a change of directory the working
-//     directory is proven to lie inside the root (CVE-2024-21626).
+//   - Descriptors. The first op marks every inherited descriptor close-on-exec, every call that makes one does so too. What
+//     the program must not have is closed before the plan waits for its start; afterwards only accept4 makes one.
+//   - Credentials. Groups and ids once each and in that order, then capabilities; the process is invisible to tracers
+//     before it joins a namespace and again after its ids have changed. The working directory is looked up when all mounts
+//     are in place, or a mask would not cover it, and proven to lie inside the root (CVE-2024-21626).
 //   - End. After the filter only capset and execve; the last op is an execve that tolerates nothing.
 func (p *Plan) Verify() error {
-	v := verifier{plan: p, first: map[uint16]int{}, last: map[uint16]int{}}
+	v := verifier{plan: p}
 	if err := v.start(); err != nil {
 		return fmt.Errorf("verify plan: %w", err)
 	}
@@ -58,18 +62,34 @@ func (o Origin) String() string {
 // attached marks the class of a mount that has found its place.
 const attached Class = 0x80
 
-// verifier walks the ops once. state is what is known before the current op; states holds what jumps bring further on.
+// verifier walks the ops once. state is what is known before the current op; pending holds what jumps bring further on.
 type verifier struct {
-	plan   *Plan
-	at     int
-	state  []Class // nil: no way leads here
-	states map[int][]Class
-	first  map[uint16]int // first op of each system call
-	last   map[uint16]int
-	moved  bool // something was attached: host names are over
-	pivot  bool // the root is the container's
-	forked bool
+	plan    *Plan
+	at      int
+	state   []Class // nil: no way leads here
+	pending []arrival
+	spare   [][]Class // for states to come
+	reach   int       // the furthest op that a jump so far leads to
+	landed  int       // the last op that a jump led to
+	written []span    // data that the plan writes
+	vectors [2]Arg    // argv and envp of the last execve: proven
+
+	first [calls]int32 // first op of each system call, plus one
+	last  [calls]int32
+
+	isolated   bool // mounts don't propagate to the host
+	moved      bool // something was attached: host names are over
+	restricted bool // something was masked or made read-only: mounts are over
+	pivot      bool // the root is the container's, by pivot_root or chroot
+	joined     bool // the root is the container's, by setns
+	closed     bool // close_range
+	forked     bool
+	cwd        int // the op that looked up the working directory
+	dumpable   int // the last op that made the process invisible to tracers
 }
+
+// calls is more than the largest system call number.
+const calls = 512
 
 var errUnreachable = errors.New("no way leads to this op")
 
@@ -84,7 +104,6 @@ func (v *verifier) start() error {
 	if p.Inputs[0].Class != Socket {
 		return errors.New("the first input is not the socket to the parent")
 	}
-	v.states = make(map[int][]Class)
 	v.state = make([]Class, len(p.Names))
 	for i, in := range p.Inputs {
 		v.state[i] = in.Class
@@ -94,14 +113,12 @@ func (v *verifier) start() error {
 			return fmt.Errorf("pointer at data %d", r.at)
 		}
 	}
+	v.collect()
 	return nil
 }
 
 func (v *verifier) step(op *Op) error {
-	if other, ok := v.states[v.at]; ok {
-		v.state = merge(v.state, other)
-		delete(v.states, v.at)
-	}
+	v.arrive()
 	if v.state == nil {
 		return errUnreachable
 	}
@@ -111,8 +128,8 @@ func (v *verifier) step(op *Op) error {
 	if op.Kind >= kinds {
 		return fmt.Errorf("unknown kind %d", op.Kind)
 	}
-	if op.Kind != Call && op.Tolerate != [MaxTolerate]uint8{} {
-		return errors.New("only a call can tolerate an errno")
+	if err := v.form(op); err != nil {
+		return err
 	}
 	for _, a := range op.Args {
 		if err := v.arg(a); err != nil {
@@ -123,19 +140,37 @@ func (v *verifier) step(op *Op) error {
 	case Call:
 		return v.call(op)
 	case Store:
-		return v.wants(op.Args[0].Mode == Address && op.Args[1].Mode == Register && v.data(op.Args[0], op.Args[2].Value), "a place in the data and a register")
+		return v.wants(op.Args[0].Mode == Address && op.Args[1].Mode == Register && (op.Args[2] == Imm(4) || op.Args[2] == Imm(8)) &&
+			v.data(op.Args[0], op.Args[2].Value), "a place in the data, a register and its size")
 	case Test:
 		return v.test(op)
 	case Fail:
-		v.state = nil
-		return v.wants(op.Args[0].Value > 0 && op.Args[0].Value < 4096, "an errno")
+		v.release()
+		return v.wants(op.Args[0].Mode == Immediate && op.Args[0].Value > 0 && op.Args[0].Value < 4096, "an errno")
 	case Gate:
-		return v.wants(op.Args[0].Mode == Address && v.data(op.Args[0], op.Args[1].Value), "room for the answer")
+		return v.wants(op.Args[0].Mode == Address && op.Args[1].Mode == Immediate && v.data(op.Args[0], op.Args[1].Value), "room for the answer")
 	case Report:
 		return v.wants(op.Args[0].Mode == Register && v.state[op.Args[0].Value] == Socket, "a socket")
 	default:
 		return v.clone(op)
 	}
+}
+
+// form checks the fields that only some kinds of op have.
+func (v *verifier) form(op *Op) error {
+	switch {
+	case op.Kind == Call:
+		return nil
+	case op.Tolerate != [MaxTolerate]uint8{}:
+		return errors.New("only a call can tolerate an errno")
+	case op.Result != NoReg:
+		return errors.New("only a call has a result")
+	case op.Kind != Test && op.Jump != 0:
+		return errors.New("only a call and a test can jump")
+	case op.Kind != Clone && op.Nr != 0:
+		return errors.New("only a call has a number")
+	}
+	return nil
 }
 
 func (v *verifier) wants(ok bool, what string) error {
@@ -162,80 +197,18 @@ func (v *verifier) arg(a Arg) error {
 	return nil
 }
 
-// data says whether size bytes at the address lie inside the data.
-func (v *verifier) data(a Arg, size uint64) bool {
-	return size > 0 && size <= uint64(len(v.plan.Data)) && a.Value <= uint64(len(v.plan.Data))-size
-}
-
-func (v *verifier) test(op *Op) error {
-	if op.Args[4].Value > 1 || op.Args[4].Value == 0 && op.Args[0].Mode != Address {
-		return errors.New("a test without an outcome")
-	}
-	if op.Args[0].Mode == Address && !v.data(op.Args[0], op.Args[1].Value) {
-		return errors.New("test outside of the data")
-	}
-	there := slices.Clone(v.state)
-	if r := op.Args[0]; r.Mode == Register {
-		if op.Args[2].Value != 1<<63 || op.Args[3].Value != 0 {
-			return errors.New("a register can only be tested for being set")
-		}
-		v.state[r.Value] = Unset
-		if there[r.Value] == Maybe {
-			there[r.Value] = Inside // only openat2 leaves a register behind that may be unset
-		}
-		if there[r.Value] == Unset {
-			return errors.New("test of a register that is never set")
-		}
-	}
-	v.leave(int(op.Jump), there)
-	if op.Args[0].Mode == Immediate { // always
-		v.state = nil
-	}
-	return nil
-}
-
-// leave notes that control may continue jump ops further on in the given state.
-func (v *verifier) leave(jump int, state []Class) {
-	to := v.at + 1 + jump
-	v.states[to] = merge(state, v.states[to])
-}
-
-func merge(a, b []Class) []Class {
-	if a == nil {
-		return b
-	}
-	if b == nil {
-		return a
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			if a[i]&^attached == b[i]&^attached {
-				a[i] |= attached
-			} else {
-				a[i] = Maybe
-			}
-		}
-	}
-	return a
-}
-
-func (v *verifier) clone(op *Op) error {
-	if op.Nr != unix.SYS_CLONE || op.Args[0] != Imm(uint64(unix.CLONE_PARENT)|uint64(unix.SIGCHLD)) || v.forked {
-		return errors.New("the one fork of a plan is clone(CLONE_PARENT|SIGCHLD)")
-	}
-	v.forked = true
-	return nil
-}
-
 func (v *verifier) call(op *Op) error {
 	r := ruleOf(op.Nr)
 	if r == nil {
 		return fmt.Errorf("system call %d is not one that a plan may contain", op.Nr)
 	}
-	if _, ok := v.first[op.Nr]; !ok {
-		v.first[op.Nr] = v.at
+	if v.first[op.Nr] == 0 {
+		v.first[op.Nr] = int32(v.at + 1)
 	}
-	v.last[op.Nr] = v.at
+	v.last[op.Nr] = int32(v.at + 1)
+	if mandatory(op.Nr) && v.reach > v.at {
+		return fmt.Errorf("%s: a jump leads past it to op %d", r.name, v.reach)
+	}
 	for i, a := range op.Args {
 		if i >= len(r.operands) {
 			if a != (Arg{}) {
@@ -269,7 +242,7 @@ func (v *verifier) result(op *Op, r *rule, failed bool) error {
 		}
 	}
 	if failed {
-		v.leave(int(op.Jump), slices.Clone(v.state))
+		v.leave(int(op.Jump), v.copy())
 	} else if op.Jump != 0 {
 		return fmt.Errorf("%s: a jump without a tolerated errno", r.name)
 	}
@@ -277,6 +250,9 @@ func (v *verifier) result(op *Op, r *rule, failed bool) error {
 		v.state[op.Args[0].Value] = Unset
 	}
 	if op.Result != NoReg {
+		if v.closed && op.Nr != unix.SYS_ACCEPT4 {
+			return fmt.Errorf("%s: a descriptor after close_range", r.name)
+		}
 		v.state[op.Result] = v.class(op, r)
 	}
 	return nil
@@ -324,72 +300,4 @@ func (v *verifier) operand(op *Op, i int, o operand) error {
 		return errors.New("not an address")
 	}
 	return v.pointer(op, i, o.form, a)
-}
-
-func (v *verifier) pointer(op *Op, i int, k form, a Arg) error {
-	switch k {
-	case text, single, empty:
-		s, ok := v.plan.text(a)
-		if !ok {
-			return errors.New("a string without end")
-		}
-		if k == empty && s != "" || k == single && (s == "" || s == "." || s == ".." || strings.Contains(s, "/")) {
-			return fmt.Errorf("the name %q", s)
-		}
-	case openHow:
-		return v.wants(v.data(a, 24), "a struct open_how")
-	case mountAttr:
-		return v.wants(v.data(a, 32), "a struct mount_attr")
-	case limit:
-		return v.wants(v.data(a, 16), "a struct rlimit64")
-	case bytes:
-		return v.wants(v.data(a, op.Args[i+1].Value), "bytes and their length")
-	case vector:
-		if _, ok := v.plan.vector(a); !ok {
-			return errors.New("not a vector of strings")
-		}
-	case either:
-		return v.wants(v.data(a, 8), "a structure")
-	case buffer:
-		return v.wants(a.Value < uint64(len(v.plan.Data)) || op.Args[0] == Imm(0), "a place in the data")
-	}
-	return nil
-}
-
-// text reads a string of the data.
-func (p *Plan) text(a Arg) (string, bool) {
-	if a.Mode != Address || a.Value > uint64(len(p.Data)) {
-		return "", false
-	}
-	d := p.Data[a.Value:]
-	end := slices.Index(d, 0)
-	if end < 0 {
-		return "", false
-	}
-	return string(d[:end]), true
-}
-
-// vector reads a NULL-terminated array of strings of the data.
-func (p *Plan) vector(a Arg) (list []string, ok bool) {
-	for at := a.Value; at+8 <= uint64(len(p.Data)); at += 8 {
-		w := binary.LittleEndian.Uint64(p.Data[at:])
-		if w == 0 {
-			return list, true
-		}
-		s, ok := p.text(Arg{Address, w - Base - HeaderSize})
-		if !ok {
-			return nil, false
-		}
-		list = append(list, s)
-	}
-	return nil, false
-}
-
-// words reads a structure of 64-bit numbers of the data.
-func (p *Plan) words(a Arg, n int) []uint64 {
-	list := make([]uint64, n)
-	for i := range list {
-		list[i] = binary.LittleEndian.Uint64(p.Data[int(a.Value)+8*i:])
-	}
-	return list
 }

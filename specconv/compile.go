@@ -23,7 +23,7 @@ var phases = []phase{
 	{"root", (*compiler).attachRoot},           // host objects are captured, then the root is attached to its own directory
 	{"mounts", (*compiler).attachMounts},       // in the order of config.json
 	{"devices", (*compiler).makeDevices},       // nodes, links, console
-	{"cwd", (*compiler).openCwd},               // the working directory is resolved, and made if it is missing
+	{"cwd", (*compiler).makeCwd},               // the working directory is made if it is missing
 	{"hooks", (*compiler).waitForHooks},        // prestart, createRuntime, createContainer: before the root changes
 	{"uts", (*compiler).nameHost},              // hostname and domainname
 	{"sysctl", (*compiler).writeSysctls},       // before /proc/sys may become read-only
@@ -57,7 +57,6 @@ type compiler struct {
 	proc        plan.Reg // procfs of the container: the only way into /proc
 	dev         plan.Reg // /dev
 	newDev      bool     // /dev is a tmpfs of this plan
-	cwd         plan.Reg
 	tty         plan.Reg
 	init        plan.Reg        // CompileExec: pidfd of the first process
 	exec        bool            // CompileExec
@@ -74,7 +73,7 @@ const scratchSize = 512
 func Compile(spec *specs.Spec, host *Host) (*plan.Plan, error) {
 	c := &compiler{
 		spec: spec, host: host, b: plan.NewBuilder(3 + host.PreserveFDs), made: map[string]bool{},
-		null: plan.NoReg, mask: plan.NoReg, proc: plan.NoReg, dev: plan.NoReg, cwd: plan.NoReg, tty: plan.NoReg,
+		null: plan.NoReg, mask: plan.NoReg, proc: plan.NoReg, dev: plan.NoReg, tty: plan.NoReg,
 	}
 	c.scratch = c.b.Space(scratchSize)
 	c.inputs()

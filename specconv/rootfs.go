@@ -118,7 +118,11 @@ func (c *compiler) changeRoot() {
 		}
 	}
 	c.at("change to directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
-	c.b.Chdir(c.cwd)
+	if name := inside(c.spec.Process.Cwd); name == "/" {
+		c.b.Chdir(c.root)
+	} else {
+		c.b.Chdir(c.b.Open("cwd", c.root, name, pathDirectory, plan.InRoot))
+	}
 	c.requireInside()
 }
 
@@ -131,12 +135,11 @@ func (c *compiler) requireInside() {
 	c.b.Bind(ok)
 }
 
-// openCwd resolves the working directory while a missing one can still be made.
-func (c *compiler) openCwd() {
+// makeCwd makes a missing working directory while that is still possible. It is looked up again when all masks are in
+// place: who stands in a directory does not see what is mounted over it later.
+func (c *compiler) makeCwd() {
 	c.at("open directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
 	if name := inside(c.spec.Process.Cwd); name != "/" {
-		c.cwd = c.target("cwd", name, true)
-	} else {
-		c.cwd = c.root
+		c.b.Close(c.target("", name, true))
 	}
 }

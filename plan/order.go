@@ -1,0 +1,85 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// order checks what holds for the plan as a whole.
+func (v *verifier) order() error {
+	ops := v.plan.Ops
+	end := len(ops) - 1
+	if len(v.pending) > 0 || ops[end].Kind != Call || ops[end].Nr != unix.SYS_EXECVE || ops[end].Tolerate != [MaxTolerate]uint8{} {
+		return errors.New("the last op is not an execve that must succeed")
+	}
+	if ops[0].Nr != unix.SYS_CLOSE_RANGE || ops[0].Args[2] != Imm(unix.CLOSE_RANGE_CLOEXEC) {
+		return errors.New("the first op does not mark the inherited descriptors close-on-exec")
+	}
+	if !v.closed {
+		return errors.New("descriptors of the host are not closed")
+	}
+	exec := v.firstOf(unix.SYS_EXECVE)
+	for i := exec; i < end; i++ {
+		if ops[i].Nr != unix.SYS_EXECVE || ops[i].Args[1] != ops[end].Args[1] || ops[i].Args[2] != ops[end].Args[2] {
+			return errors.New("an op between two ways to the same program, or another program")
+		}
+	}
+	if err := v.credentials(); err != nil {
+		return err
+	}
+	if at := v.firstOf(unix.SYS_SECCOMP); at >= 0 {
+		for _, op := range ops[at+1 : exec] {
+			if op.Kind != Call || op.Nr != unix.SYS_CAPSET {
+				return errors.New("after the filter something else than capset and execve")
+			}
+		}
+	}
+	return v.directory()
+}
+
+// directory: the last change of directory is proven, and made when the mounts were in place.
+func (v *verifier) directory() error {
+	at := v.lastOf(unix.SYS_FCHDIR)
+	switch {
+	case at < 0:
+		return nil
+	case v.lastOf(unix.SYS_GETCWD) < at:
+		return errors.New("a change of directory that getcwd does not prove (CVE-2024-21626)")
+	case v.cwd < v.lastOf(unix.SYS_MOVE_MOUNT):
+		return errors.New("a working directory that was looked up before the last mount")
+	}
+	return nil
+}
+
+// credentials: each once and in the order in which none undoes another.
+func (v *verifier) credentials() error {
+	chain := []uint16{unix.SYS_SETRESGID, unix.SYS_SETGROUPS, unix.SYS_SETRESUID, unix.SYS_CAPSET}
+	for i, nr := range chain {
+		at := v.firstOf(nr)
+		if at < 0 {
+			return fmt.Errorf("%s is missing", ruleOf(nr).name)
+		}
+		if nr != unix.SYS_CAPSET && at != v.lastOf(nr) {
+			return fmt.Errorf("%s twice", ruleOf(nr).name)
+		}
+		if i > 0 && at < v.firstOf(chain[i-1]) {
+			return fmt.Errorf("%s before %s", ruleOf(nr).name, ruleOf(chain[i-1]).name)
+		}
+	}
+	user := v.firstOf(unix.SYS_SETRESUID)
+	for _, nr := range []uint16{unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_MKNODAT} {
+		if v.lastOf(nr) > user {
+			return fmt.Errorf("%s after the user was changed", ruleOf(nr).name)
+		}
+	}
+	if v.dumpable < user {
+		return errors.New("the change of ids may have made the process visible to tracers")
+	}
+	return nil
+}
+
+// firstOf and lastOf are the ops of a system call, -1 if there is none.
+func (v *verifier) firstOf(nr uint16) int { return int(v.first[nr]) - 1 }
+func (v *verifier) lastOf(nr uint16) int  { return int(v.last[nr]) - 1 }
