@@ -1,8 +1,11 @@
 package cgroups
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
-// The filter is assembled by hand: it uses nine instructions, and a package that knows them all brings in debug and XML readers,
+// The filter is assembled by hand: it uses eight instructions, and a package that knows them all brings in debug and XML readers,
 // which cost each start of the process 0.2 ms, 50 page faults and 1 MB of file.
 
 // insn is a struct bpf_insn (linux/bpf.h). Offset counts from the next instruction.
@@ -21,7 +24,6 @@ const (
 	movReg = 0xbf // dst = src
 	movImm = 0xb7 // dst = imm
 	jmpNE  = 0x56 // 32 bit: if dst != imm skip offset instructions
-	jmp    = 0x05 // skip offset instructions
 	jmpSet = 0x46 // 32 bit: if dst & imm
 	ret    = 0x95 // return r0
 )
@@ -31,7 +33,7 @@ const (
 	r0 = iota
 	ctx
 	kindReg
-	openReg // access that is asked for and not yet allowed
+	openReg // access that is asked for
 	majorReg
 	minorReg
 )
@@ -41,10 +43,13 @@ const (
 	devChar  = 2 // BPF_DEVCG_DEV_CHAR
 )
 
-// assemble writes the program for rules: from the last rule to the first, each that fits the device clears the access that it allows
-// and ends the program when none is left, or refuses when it denies some of what is left. What no rule allowed is refused.
-// Access of no kind (a look without opening) is allowed.
+// assemble writes the program for rules: access that every device allows is taken out first; then it looks which kind, which major
+// and which minor, and compares what is left with the access that the rules leave to that device, computed here.
+//
+// The verifier takes about 4 µs for each branch, and more where two ways meet again with different knowledge. So there are few and
+// the ways never meet: BenchmarkLoad takes 74 µs on Linux 6.18, with a program that applies rule after rule it took 190.
 func assemble(rules []rule) []insn {
+	f := filter{rules, everywhere(rules)}
 	prog := []insn{
 		{ldxW, kindReg, ctx, 0, 0},
 		{movReg, openReg, kindReg, 0, 0},
@@ -53,51 +58,107 @@ func assemble(rules []rule) []insn {
 		{ldxW, majorReg, ctx, 4, 0},
 		{ldxW, minorReg, ctx, 8, 0},
 		{movImm, r0, 0, 0, 1},
+		{andImm, openReg, 0, 0, int32(fullAccess &^ f.common)},
 		{jmpNE, openReg, 0, 1, 0},
 		{ret, 0, 0, 0, 0},
 	}
 	for _, k := range []struct {
 		kind byte
-		code int32
+		code int64
 	}{{'c', devChar}, {'b', devBlock}} {
-		var part []insn
-		for i := len(rules) - 1; i >= 0; i-- {
-			if rules[i].kind == k.kind {
-				part = append(part, rules[i].assemble()...)
-			}
-		}
-		if len(part) > 0 {
-			prog = append(prog, insn{jmpNE, kindReg, 0, int16(len(part)), k.code})
-			prog = append(prog, part...)
-		}
+		prog = append(prog, when(kindReg, k.code, f.kind(k.kind))...)
 	}
-	return append(prog, insn{movImm, r0, 0, 0, 0}, insn{ret, 0, 0, 0, 0})
+	return append(prog, answer(0)...)
 }
 
-func (r *rule) assemble() []insn {
-	var verdict []insn
-	if r.allow {
-		verdict = []insn{
-			{andImm, openReg, 0, 0, int32(fullAccess &^ r.access)},
-			{jmpNE, openReg, 0, 1, 0},
-			{ret, 0, 0, 0, 0}, // r0 is 1
+// filter is what the parts of the program are made from.
+type filter struct {
+	rules  []rule
+	common access // to every device
+}
+
+// everywhere is the access that all devices of both kinds allow. The rules are minimal: one that denies does deny something.
+func everywhere(rules []rule) access {
+	var char, block, denied access
+	for _, r := range rules {
+		switch {
+		case !r.allow:
+			denied |= r.access
+		case r.all() && r.kind == 'c':
+			char |= r.access
+		case r.all():
+			block |= r.access
 		}
-	} else {
-		verdict = []insn{
-			{jmpSet, openReg, 0, 1, int32(r.access)},
-			{jmp, 0, 0, 2, 0}, // on to the next rule
-			{movImm, r0, 0, 0, 0},
-			{ret, 0, 0, 0, 0},
+	}
+	return char & block &^ denied
+}
+
+// kind decides over all devices of one kind.
+func (f *filter) kind(kind byte) []insn {
+	majors, minors := []int64{}, []int64{} // that rules name: the others are all alike
+	for _, r := range f.rules {
+		if r.kind == kind {
+			majors, minors = append(majors, r.major), append(minors, r.minor)
 		}
 	}
-	var out []insn
-	if r.minor != anyNumber {
-		out = append(out, insn{jmpNE, minorReg, 0, int16(len(verdict)), int32(uint32(r.minor))})
+	var prog []insn
+	for _, major := range distinct(majors) {
+		prog = append(prog, when(majorReg, major, f.major(kind, major, minors))...)
 	}
-	if r.major != anyNumber {
-		out = append([]insn{{jmpNE, majorReg, 0, int16(len(verdict) + len(out)), int32(uint32(r.major))}}, out...)
+	return append(prog, f.major(kind, anyNumber, minors)...)
+}
+
+// major decides over the devices of one major, or with anyNumber of every major that no rule names.
+func (f *filter) major(kind byte, major int64, minors []int64) []insn {
+	others := f.allowed(rule{kind: kind, major: major, minor: anyNumber})
+	var prog []insn
+	for _, minor := range distinct(minors) {
+		if a := f.allowed(rule{kind: kind, major: major, minor: minor}); a != others {
+			prog = append(prog, when(minorReg, minor, answer(a))...)
+		}
 	}
-	return append(out, verdict...)
+	return append(prog, answer(others)...)
+}
+
+// allowed is the access that the rules leave to a device; the common part, of which nobody asks any more, is there only to make
+// it complete. anyNumber stands for a number that no rule names.
+func (f *filter) allowed(device rule) access {
+	var a access
+	for i := range f.rules {
+		switch r := &f.rules[i]; {
+		case !r.covers(&device):
+		case r.allow:
+			a |= r.access
+		default:
+			a &^= r.access
+		}
+	}
+	if a|f.common == fullAccess {
+		return fullAccess
+	}
+	return a &^ f.common
+}
+
+func distinct(numbers []int64) []int64 {
+	slices.Sort(numbers)
+	return slices.DeleteFunc(slices.Compact(slices.Clone(numbers)), func(n int64) bool { return n == anyNumber })
+}
+
+// when runs body, which must end the program, if the register has the value.
+func when(reg uint8, value int64, body []insn) []insn {
+	return append([]insn{{jmpNE, reg, 0, int16(len(body)), int32(uint32(value))}}, body...)
+}
+
+// answer ends the program: what is left of the request must be in a. r0 is 1 and openReg is not 0 here.
+func answer(a access) []insn {
+	no := []insn{{movImm, r0, 0, 0, 0}, {ret, 0, 0, 0, 0}}
+	switch a {
+	case 0:
+		return no
+	case fullAccess:
+		return no[1:]
+	}
+	return append([]insn{{jmpSet, openReg, 0, 1, int32(fullAccess &^ a)}, {ret, 0, 0, 0, 0}}, no...)
 }
 
 // encode gives the 8 bytes of each instruction in the byte order of the machine.

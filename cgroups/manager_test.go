@@ -256,12 +256,15 @@ func TestDeleteWaits(t *testing.T) {
 	eachLayout(t, func(t *testing.T) {
 		m := create(t, &Config{Path: scratch(t)})
 		cmd := place(t, m)
+		killed := make(chan error)
 		go func() {
 			time.Sleep(20 * time.Millisecond)
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
+			killed <- cmd.Process.Kill()
 		}()
 		if err := m.Delete(5 * time.Second); err != nil {
+			t.Error(err)
+		}
+		if err := <-killed; err != nil {
 			t.Error(err)
 		}
 	})
