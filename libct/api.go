@@ -57,8 +57,9 @@ type RunOptions struct {
 	// OnConsole is given the master of the console before the program starts, if it has a terminal and runs in the
 	// foreground. The callee owns the file from then on; an error ends the container.
 	OnConsole func(master *os.File) error
-	// Signals are passed on to the container's init while the call waits for it.
-	Signals <-chan os.Signal
+	// Signals is called once the program runs: what it yields is passed on to the container's init while the call waits for
+	// it. Not before, because asking the Go runtime for signals costs more than the rest of a start.
+	Signals func() <-chan os.Signal
 }
 
 // ExecOptions describe one more process for a running container.
@@ -102,5 +103,5 @@ type ExecOptions struct {
 	// Detach, OnConsole and Signals are those of [RunOptions], for this process.
 	Detach    bool
 	OnConsole func(master *os.File) error
-	Signals   <-chan os.Signal
+	Signals   func() <-chan os.Signal
 }

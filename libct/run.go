@@ -64,29 +64,17 @@ func (k *creation) finish() error {
 }
 
 // waitForward waits for the end of a process and passes signals on to it.
-func waitForward(p *nsenter.Process, signals <-chan os.Signal) (int, error) {
-	if signals == nil {
-		return exitStatus(p.Wait())
-	}
-	type result struct {
-		status syscall.WaitStatus
-		err    error
-	}
-	done := make(chan result, 1)
-	go func() {
-		status, err := p.Wait()
-		done <- result{status, err}
-	}()
-	for {
-		select {
-		case r := <-done:
-			return exitStatus(r.status, r.err)
-		case s := <-signals:
-			if number, ok := s.(syscall.Signal); ok {
-				unix.PidfdSendSignal(int(p.Pidfd.Fd()), number, nil, 0)
+func waitForward(p *nsenter.Process, signals func() <-chan os.Signal) (int, error) {
+	if signals != nil {
+		go func() {
+			for s := range signals() {
+				if number, ok := s.(syscall.Signal); ok {
+					unix.PidfdSendSignal(int(p.Pidfd.Fd()), number, nil, 0)
+				}
 			}
-		}
+		}()
 	}
+	return exitStatus(p.Wait())
 }
 
 func exitStatus(status syscall.WaitStatus, err error) (int, error) {

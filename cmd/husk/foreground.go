@@ -78,6 +78,7 @@ func (f *foreground) relay(to, from *os.File) (err error) {
 
 // attach takes over the master of the process's console.
 func (f *foreground) attach(master *os.File) error {
+	f.signals() // from here on none may end the program: the terminal would stay as it is now
 	c, err := openConsole(master, f.stdio)
 	if err != nil {
 		master.Close()
