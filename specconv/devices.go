@@ -3,6 +3,7 @@ package specconv
 import (
 	"encoding/binary"
 	"path"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -51,18 +52,22 @@ func nodeType(t string) uint32 {
 	}
 }
 
-// nodes merges the default nodes and linux.devices, which win.
+// nodes merges the default nodes and linux.devices, which win. What engines copy from the host of a privileged container
+// has a ptmx in it, which would be the host's: the container's is a link to its own devpts.
 func (c *compiler) nodes() (list []node) {
-	own := make(map[string]bool, len(c.spec.Linux.Devices))
-	for _, d := range c.spec.Linux.Devices {
-		own[inside(d.Path)] = true
+	own := make(map[string]int, len(c.spec.Linux.Devices))
+	for i, d := range slices.Backward(c.spec.Linux.Devices) {
+		own[inside(d.Path)] = i
 	}
 	for _, n := range defaultNodes {
-		if !own[n.name] {
+		if _, is := own[n.name]; !is {
 			list = append(list, n)
 		}
 	}
 	for i, d := range c.spec.Linux.Devices {
+		if name := inside(d.Path); name == "/dev/ptmx" || own[name] != i {
+			continue
+		}
 		n := node{name: inside(d.Path), mode: nodeType(d.Type) | 0o666, major: uint32(d.Major), minor: uint32(d.Minor), index: i}
 		if d.FileMode != nil {
 			n.mode = nodeType(d.Type) | uint32(*d.FileMode)&0o7777
@@ -122,6 +127,8 @@ func (c *compiler) makeNode(n node) {
 		fresh = base.fresh
 		dir = c.target("", parent, true)
 	}
+	fresh = fresh && !c.made[n.name]
+	c.made[n.name] = true
 	there, done := c.b.Label(), c.b.Label()
 	if !fresh {
 		c.b.On(there, unix.EEXIST)
@@ -153,11 +160,11 @@ func (c *compiler) chownNode(dir plan.Reg, name string, n node) {
 
 // makeLink makes a symbolic link in /dev. An image's own ptmx would be another machine's: it is replaced.
 func (c *compiler) makeLink(name, to string) {
-	if !c.newDev {
-		if name == "ptmx" {
-			c.b.On(nil, unix.ENOENT)
-			c.b.Unlink(c.dev, name)
-		}
+	if !c.newDev && name == "ptmx" {
+		c.b.On(nil, unix.ENOENT)
+		c.b.Unlink(c.dev, name)
+	}
+	if !c.newDev || c.made["/dev/"+name] {
 		c.b.On(nil, unix.EEXIST)
 	}
 	c.b.Symlink(to, c.dev, name)
@@ -197,12 +204,13 @@ func (c *compiler) console() {
 // makeConsole binds the terminal to /dev/console.
 func (c *compiler) makeConsole() {
 	c.at("mount the terminal at /dev/console", "process", "terminal")
-	if !c.newDev {
+	fresh := c.newDev && !c.made["/dev/console"]
+	if !fresh {
 		c.b.On(nil, unix.EEXIST)
 	}
 	file := c.b.Create(c.dev, "console", 0o600)
 	at := file
-	if !c.newDev {
+	if !fresh {
 		closed := c.b.Label()
 		unset := c.b.Label()
 		c.b.SkipIfSet(unset, file)

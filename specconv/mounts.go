@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -111,6 +112,9 @@ func (c *compiler) attach(i int, mount, to plan.Reg, p place) {
 	c.b.MoveMount(mount, to)
 	c.b.Close(to)
 	c.places = append(c.places, p)
+	if p.own {
+		maps.DeleteFunc(c.made, func(name string, _ bool) bool { _, below := within(name, p.name); return below })
+	}
 }
 
 // attachNew makes a new file system and attaches it.
@@ -280,6 +284,7 @@ func (c *compiler) makeTarget(reg string, base place, rest string, dir bool) pla
 		case last && !dir:
 			c.b.Close(c.b.Create(at, part, 0o644))
 		default:
+			c.b.On(nil, unix.EEXIST) // by way of a link in the rootfs a mount may have led here before
 			c.b.Mkdir(at, part, 0o755)
 		}
 		c.made[name] = true
