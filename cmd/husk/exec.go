@@ -94,7 +94,7 @@ func (e *execution) run(args []string) (_ int, err error) {
 		return 0, err
 	}
 	defer front.close()
-	e.Stdio, e.OnConsole, e.Signals = front.child, front.attach, incomingSignals
+	e.Stdio, e.OnConsole, e.Signals = front.child, front.attach, front.signals
 	return runtime.Exec(e.ExecOptions)
 }
 

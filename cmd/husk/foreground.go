@@ -13,7 +13,8 @@ import (
 // descriptor of the caller's terminal: it could change its modes or read what is typed later. It gets a terminal of its own,
 // or pipes in place of a terminal; streams that are no terminals are inherited as they are.
 type foreground struct {
-	child [3]*os.File // standard streams for a process without a terminal
+	child   [3]*os.File             // standard streams for a process without a terminal
+	signals func() <-chan os.Signal // for the process; caught from the first call on
 
 	stdio   [3]*os.File // the caller's
 	console *console    // nil: the process has no terminal
@@ -23,7 +24,7 @@ type foreground struct {
 
 // newForeground prepares the streams. Whether the process gets a terminal is asked only if it makes a difference.
 func newForeground(stdio [3]*os.File, terminal func() (bool, error)) (*foreground, error) {
-	f := &foreground{child: stdio, stdio: stdio}
+	f := &foreground{child: stdio, stdio: stdio, signals: sync.OnceValue(incomingSignals)}
 	if !isTerminal(stdio[0]) && !isTerminal(stdio[1]) && !isTerminal(stdio[2]) {
 		return f, nil
 	}

@@ -51,7 +51,7 @@ func (a *app) runContainer(id string, o *libct.RunOptions) (int, error) {
 		return 0, err
 	}
 	defer front.close()
-	o.Stdio, o.OnConsole, o.Signals = front.child, front.attach, incomingSignals
+	o.Stdio, o.OnConsole, o.Signals = front.child, front.attach, front.signals
 	return runtime.Run(*o)
 }
 
