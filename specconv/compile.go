@@ -29,7 +29,7 @@ var phases = []phase{
 	{"sysctl", (*compiler).writeSysctls},       // before /proc/sys may become read-only
 	{"masks", (*compiler).restrictPaths},       // masked and read-only paths, read-only mounts
 	{"pivot", (*compiler).changeRoot},          // the host is gone from here on
-	{"session", (*compiler).startSession},      // the fork into a joined pid namespace, session, keyring, terminal
+	{"session", (*compiler).startSession},      // session, keyring, terminal
 	{"labels", (*compiler).setLabels},          // oom_score_adj, AppArmor, SELinux: through the own procfs
 	{"limits", (*compiler).setRlimits},         // while we may still raise them
 	{"credentials", (*compiler).dropPrivileges},

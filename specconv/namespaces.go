@@ -98,10 +98,21 @@ func (c *compiler) joinNamespaces() {
 		c.at("join namespace "+strconv.Quote(ns.Path), "linux", "namespaces", index)
 		c.b.SetNS(c.namespaces[i], NamespaceKind(ns.Type))
 		c.b.Close(c.namespaces[i])
+		if ns.Type == specs.PIDNamespace {
+			c.enterPidNamespace() // a procfs shows the namespace of the process that mounts it
+		}
 	}
 	if c.isNew(specs.CgroupNamespace) {
 		_, index := namespace(c.spec, specs.CgroupNamespace)
 		c.at("make the cgroup namespace", "linux", "namespaces", index)
 		c.b.Unshare(unix.CLONE_NEWCGROUP)
 	}
+}
+
+// enterPidNamespace goes on in a child: setns(2) changes the pid namespace of children only. What joins it stays invisible
+// to tracers, since its members can see it from here on (CVE-2016-9962).
+func (c *compiler) enterPidNamespace() {
+	c.b.Step("enter the pid namespace")
+	c.b.Fork()
+	c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
 }

@@ -10,13 +10,11 @@ import (
 	"husk/plan"
 )
 
-// startSession makes the process its own session. A joined pid namespace is entered here and not before: its members can
-// see us from now on, and find nothing of the host (CVE-2016-9962).
+// startSession makes the process its own session. A further process of a container enters the pid namespace here and not
+// before: its members find nothing of the host.
 func (c *compiler) startSession() {
-	if ns, i := namespace(c.spec, specs.PIDNamespace); ns.Path != "" || c.exec && i >= 0 {
-		c.b.Step("enter the pid namespace")
-		c.b.Fork()
-		c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
+	if c.exec && c.has(specs.PIDNamespace) {
+		c.enterPidNamespace()
 	}
 	c.b.Step("start a session")
 	c.b.Setsid()
