@@ -19,10 +19,10 @@ const (
 var execPhases = []phase{
 	{"descriptors", (*compiler).descriptors},
 	{"cgroup", (*compiler).joinCgroup},
-	{"procfs", (*compiler).makeProc}, // of the host's pid namespace: nothing in the container can stand in its way
+	{"procfs", (*compiler).makeProc},  // of the host's pid namespace: nothing in the container can stand in its way
+	{"labels", (*compiler).setLabels}, // a child inherits them
 	{"namespaces", (*compiler).joinContainer},
 	{"session", (*compiler).startSession}, // the fork into the pid namespace: its members see the child from here on
-	{"labels", (*compiler).setLabels},
 	{"limits", (*compiler).setRlimits},
 	{"credentials", (*compiler).dropPrivileges},
 	{"program", (*compiler).prepareExec},
@@ -67,6 +67,9 @@ func (c *compiler) setns() (kinds uint64) {
 
 // joinContainer enters all namespaces of the container at once, then the working directory below its root.
 func (c *compiler) joinContainer() {
+	if c.proc != plan.NoReg {
+		c.b.Close(c.proc) // who can trace us inside must not find the host's procfs
+	}
 	if kinds := c.setns(); kinds != 0 {
 		c.b.Step("join the namespaces of the container")
 		c.b.SetNS(c.init, kinds)
