@@ -164,7 +164,12 @@ func (k *creation) makeGate() error {
 func (k *creation) start() (err error) {
 	o := nsenter.Options{CloneFlags: specconv.CloneFlags(k.spec), Cgroup: k.place.Into, Stdio: k.o.Stdio, Inputs: append(k.inputs, k.place.Tasks...)}
 	if k.spec.Process.Terminal {
-		o.Stdio = [3]*os.File{} // the pty takes their place
+		null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("open /dev/null: %w", err)
+		}
+		defer null.Close()
+		o.Stdio = [3]*os.File{null, null, null} // until the pty takes their place; nothing else may get these numbers
 	}
 	if o.Preserve, err = preserved(k.o.PreserveFDs); err != nil {
 		return err

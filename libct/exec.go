@@ -290,7 +290,12 @@ func (x *execution) spawn(p *plan.Plan, init *os.File) (err error) {
 			o.Inputs = append(o.Inputs, init)
 		case specconv.InputTerminal:
 			o.Inputs = append(o.Inputs, x.terminal)
-			o.Stdio = [3]*os.File{}
+			null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+			if err != nil {
+				return fmt.Errorf("open /dev/null: %w", err)
+			}
+			defer null.Close()
+			o.Stdio = [3]*os.File{null, null, null} // until the terminal takes their place
 		}
 	}
 	o.Inputs = append(o.Inputs, x.place.Tasks...)

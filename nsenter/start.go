@@ -14,7 +14,7 @@ import (
 
 // Options say where the process begins.
 type Options struct {
-	Stdio      [3]*os.File // nil: /dev/null is not opened, the descriptor is closed
+	Stdio      [3]*os.File // all three: a closed one would be the number of the next thing that the plan opens
 	Preserve   []*os.File  // become descriptors 3, 4, ...; as many as the plan's Builder was told
 	Inputs     []*os.File  // the plan's inputs but the first, which is the socket that Start makes
 	CloneFlags uint64      // CLONE_NEW*
@@ -34,6 +34,11 @@ var ErrCgroup = errors.New("clone into the cgroup")
 
 // Start runs a plan that Verify has passed.
 func Start(p *plan.Plan, o Options) (*Process, error) {
+	for fd, f := range o.Stdio {
+		if f == nil {
+			return nil, fmt.Errorf("start the interpreter: no standard stream %d", fd)
+		}
+	}
 	if len(o.Inputs) != len(p.Inputs)-1 || p.FirstFD != 3+len(o.Preserve) {
 		return nil, fmt.Errorf("start the interpreter: %d inputs for a plan with %d", len(o.Inputs), len(p.Inputs)-1)
 	}
@@ -66,10 +71,7 @@ func Start(p *plan.Plan, o Options) (*Process, error) {
 func spawn(image *os.File, files []*os.File, o Options) (int, *os.File, error) {
 	attr := &syscall.ProcAttr{Env: []string{}, Files: make([]uintptr, len(files))}
 	for i, f := range files {
-		attr.Files[i] = ^uintptr(0)
-		if f != nil {
-			attr.Files[i] = f.Fd()
-		}
+		attr.Files[i] = f.Fd()
 	}
 	pidfd := -1
 	attr.Sys = &syscall.SysProcAttr{Cloneflags: uintptr(o.CloneFlags), PidFD: &pidfd}
