@@ -106,7 +106,9 @@ func (k *creation) makeCgroup() (err error) {
 	rec.OwnPidns = specconv.CloneFlags(k.spec)&unix.CLONE_NEWPID != 0
 	rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace)
 	rec.NoKeyring = k.o.NoNewKeyring
-	rec.Poststop = k.spec.Hooks != nil && len(k.spec.Hooks.Poststop) > 0
+	if h := k.spec.Hooks; h != nil {
+		rec.Poststart, rec.Poststop = len(h.Poststart) > 0, len(h.Poststop) > 0
+	}
 	cfg := &cgroups.Config{
 		Path: k.spec.Linux.CgroupsPath, ID: k.o.ID, Resources: k.spec.Linux.Resources,
 		Rootless: k.r.rootless(), Systemd: k.r.opts.SystemdCgroup,

@@ -222,7 +222,7 @@ func (x *execution) facts() (err error) {
 		x.place, err = m.PlaceBeside(x.c.rec.Pid)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("exec stops at adding pid to its cgroup: %w", err) // runc's words
 	}
 	x.host.Cgroup = cgroupFacts(m.State(), x.place)
 	return nil

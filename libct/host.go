@@ -29,7 +29,7 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 	} else if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil, fmt.Errorf("/root/path: open rootfs %q: %w", h.Rootfs, unix.ENOTDIR)
 	}
-	if err := bindSources(spec, h); err != nil {
+	if err := mountFacts(spec, h); err != nil {
 		return nil, err
 	}
 	if err := r.processFacts(spec.Process, h, o.Stdio); err != nil {
@@ -54,14 +54,19 @@ func stat(name string) (st unix.Stat_t, err error) {
 	}
 }
 
-// bindSources finds the sources of bind mounts, and whether they are directories: their mount points must be the same.
-func bindSources(spec *specs.Spec, h *specconv.Host) error {
+// mountFacts finds the sources of bind mounts, and whether they are directories: their mount points must be the same. A tmpfs
+// takes the mode of the directory that it covers.
+func mountFacts(spec *specs.Spec, h *specconv.Host) error {
 	h.Sources = make([]specconv.Source, len(spec.Mounts))
 	for i, m := range spec.Mounts {
+		s := &h.Sources[i]
+		if m.Type == "tmpfs" {
+			s.Mode = coveredMode(h.Rootfs, specconv.Destination(m.Destination, h.Rootfs))
+			continue
+		}
 		if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") {
 			continue
 		}
-		s := &h.Sources[i]
 		if s.Path = m.Source; !filepath.IsAbs(s.Path) {
 			s.Path = filepath.Join(h.Bundle, s.Path)
 		}
@@ -73,6 +78,25 @@ func bindSources(spec *specs.Spec, h *specconv.Host) error {
 		}
 	}
 	return nil
+}
+
+// coveredMode looks up the permissions of a directory in the rootfs, 0 if there is none.
+func coveredMode(rootfs, name string) uint32 {
+	root, err := linux.Openat(unix.AT_FDCWD, rootfs, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(root)
+	fd, err := linux.Openat2(root, strings.TrimLeft(name, "/"), unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	st, err := linux.Fstat(fd)
+	if err != nil {
+		return 0
+	}
+	return st.Mode & 0o7777
 }
 
 // processFacts fills in what depends on the process alone.

@@ -31,8 +31,10 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 		return -1, k.undo(err)
 	}
 	stopPoint("run-started")
-	if err := k.c.r.runHooks(k.c, "poststart"); err != nil {
-		return -1, k.undo(err)
+	if k.c.rec.Poststart {
+		if err := r.runHooks(k.c, "poststart"); err != nil {
+			return -1, k.undo(err)
+		}
 	}
 	if o.Detach {
 		k.release()
@@ -53,14 +55,17 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	return exit, k.finish()
 }
 
-// finish removes a container whose program has ended in the foreground.
+// finish removes a container whose program has ended in the foreground, unless somebody else was faster.
 func (k *creation) finish() error {
-	id := k.c.id
-	k.release()
-	if err := k.r.Delete(id, true); err != nil && !errors.Is(err, ErrNotExist) {
+	defer k.release()
+	err := k.c.acquire(unix.LOCK_EX, k.r.wait)
+	if errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	return nil
+	return k.c.destroy(!k.c.rec.OwnPidns)
 }
 
 // waitForward waits for the end of a process and passes signals on to it.

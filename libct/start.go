@@ -89,6 +89,9 @@ func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
 
 // afterStart runs the poststart hooks. If one fails the container is stopped and removed (runtime.md#lifecycle, step 10).
 func (c *container) afterStart() error {
+	if !c.rec.Poststart {
+		return nil
+	}
 	err := c.r.runHooks(c, "poststart")
 	if err == nil {
 		return nil

@@ -47,6 +47,7 @@ type record struct {
 	OwnPidns    bool // it has a pid namespace of its own, so its end is the end of all in it
 	Systemd     bool // its cgroup is made through systemd
 	Rootless    bool // its cgroup may be missing for want of permission
+	Poststart   bool // config.json has poststart hooks
 	Poststop    bool // config.json has poststop hooks
 	HostMount   bool // no mount namespace: the root is mounted on the host, delete unmounts it
 	NoKeyring   bool // --no-new-keyring
@@ -90,6 +91,7 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendBool(dst, "own_pidns", rec.OwnPidns)
 	dst = appendBool(dst, "systemd", rec.Systemd)
 	dst = appendBool(dst, "rootless", rec.Rootless)
+	dst = appendBool(dst, "poststart", rec.Poststart)
 	dst = appendBool(dst, "poststop", rec.Poststop)
 	dst = appendBool(dst, "host_mount", rec.HostMount)
 	dst = appendBool(dst, "no_new_keyring", rec.NoKeyring)
@@ -196,6 +198,8 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Bool(d, &rec.Systemd)
 	case "rootless":
 		return jsonscan.Bool(d, &rec.Rootless)
+	case "poststart":
+		return jsonscan.Bool(d, &rec.Poststart)
 	case "poststop":
 		return jsonscan.Bool(d, &rec.Poststop)
 	case "host_mount":

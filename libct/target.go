@@ -12,6 +12,7 @@ import (
 
 	"husk/internal/linux"
 	"husk/nsenter"
+	"husk/specconv"
 )
 
 // linkLimit is the kernel's own limit for symbolic links in one look-up (path_resolution(7)).
@@ -26,7 +27,7 @@ func (k *creation) makeTarget(e nsenter.Event) error {
 		if err != nil || i >= len(k.spec.Mounts) {
 			return fmt.Errorf("make a mount point: no mount %q", rest)
 		}
-		name, dir = k.spec.Mounts[i].Destination, k.host.Sources[i].Path == "" || k.host.Sources[i].Dir
+		name, dir = specconv.Destination(k.spec.Mounts[i].Destination, k.host.Rootfs), k.host.Sources[i].Path == "" || k.host.Sources[i].Dir
 	} else if rest, ok := strings.CutPrefix(e.Gate.Pointer, "/linux/devices/"); ok {
 		i, err := strconv.Atoi(rest)
 		if err != nil || i >= len(k.spec.Linux.Devices) {

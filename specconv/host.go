@@ -44,10 +44,11 @@ type Hierarchy struct {
 	Own  string // the container's own directory on the host, for containers without a cgroup namespace
 }
 
-// Source is the host side of a bind mount.
+// Source is what the host knows about a mount.
 type Source struct {
-	Path string // absolute
-	Dir  bool
+	Path string // bind: absolute path of the source
+	Dir  bool   // bind: the source is a directory
+	Mode uint32 // tmpfs: permission bits of the directory that it covers, if that is there already; 0: unknown
 }
 
 // Names of inputs and gates, which libct answers. A gate's origin has its place in config.json.
@@ -76,6 +77,16 @@ func within(name, dir string) (rest string, ok bool) {
 		return "", false
 	}
 	return strings.TrimPrefix(rest, "/"), true
+}
+
+// Destination is the clean absolute path of a mount point in the container. One that is given as it is on the host, below the
+// rootfs, means the place in the rootfs, as runc has it.
+func Destination(name, rootfs string) string {
+	name = inside(name)
+	if rest, ok := within(name, rootfs); ok && rootfs != "/" {
+		return "/" + rest
+	}
+	return name
 }
 
 // inside makes a path of config.json a clean absolute one.

@@ -69,6 +69,11 @@ func (c *compiler) setAttributes(i int, mount plan.Reg) {
 	}
 }
 
+// destination is the clean path of a mount point in the container.
+func (c *compiler) destination(i int) string {
+	return Destination(c.spec.Mounts[i].Destination, c.host.Rootfs)
+}
+
 func (c *compiler) attachMounts() {
 	for i := range c.spec.Mounts {
 		m, s := &c.spec.Mounts[i], &c.settings[i]
@@ -90,7 +95,7 @@ func (c *compiler) attachMounts() {
 
 // attachBind attaches a captured source, or one that lies inside the root.
 func (c *compiler) attachBind(i int) {
-	m, name := &c.spec.Mounts[i], inside(c.spec.Mounts[i].Destination)
+	m, name := &c.spec.Mounts[i], c.destination(i)
 	source := c.sources[i]
 	if source == plan.NoReg {
 		rest, _ := within(c.host.Sources[i].Path, c.host.Rootfs)
@@ -124,7 +129,7 @@ func (c *compiler) attachNew(i int) {
 	if fstype == "cgroup" {
 		fstype = "cgroup2"
 	}
-	p := place{name: inside(m.Destination), own: true, fresh: fstype == "tmpfs" && !s.copyUp}
+	p := place{name: c.destination(i), own: true, fresh: fstype == "tmpfs" && !s.copyUp}
 	attrs := s.set
 	if fstype == "tmpfs" && attrs&unix.MOUNT_ATTR_RDONLY != 0 {
 		p.readonly, attrs = true, attrs&^unix.MOUNT_ATTR_RDONLY // nodes and mount points come first
@@ -162,6 +167,10 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 		} else {
 			c.b.FsString(ctx, o.key, o.value)
 		}
+	}
+	if mode := c.host.Sources[i].Mode; fstype == "tmpfs" && mode != 0 && !slices.ContainsFunc(s.parameters, func(p parameter) bool { return p.key == "mode" }) {
+		c.at("set the mode of the tmpfs", "mounts", i)
+		c.b.FsString(ctx, "mode", strconv.FormatUint(uint64(mode), 8))
 	}
 	c.label(i, ctx, fstype)
 	c.at("make file system "+strconv.Quote(fstype), "mounts", i)
@@ -305,10 +314,10 @@ func (c *compiler) makeTarget(reg string, base place, rest string, dir bool) pla
 func (c *compiler) remount(i int) {
 	m := &c.spec.Mounts[i]
 	c.at("open mount "+strconv.Quote(m.Destination), "mounts", i)
-	at := c.b.Open("", c.root, inside(m.Destination), unix.O_PATH, plan.InRoot)
+	at := c.b.Open("", c.root, c.destination(i), unix.O_PATH, plan.InRoot)
 	mount := c.b.CloneTree("", at, true)
 	c.setAttributes(i, mount)
-	c.attach(i, mount, at, place{name: inside(m.Destination)})
+	c.attach(i, mount, at, place{name: c.destination(i)})
 	c.b.Close(mount)
 }
 
@@ -316,7 +325,7 @@ func (c *compiler) remount(i int) {
 // share one. With a cgroup namespace they are mounted, without one the container's own directories are bound.
 func (c *compiler) attachCgroupV1(i int) {
 	m, s := &c.spec.Mounts[i], &c.settings[i]
-	name := inside(m.Destination)
+	name := c.destination(i)
 	readonly := s.set&unix.MOUNT_ATTR_RDONLY != 0
 	c.at("make the tmpfs for cgroups", "mounts", i)
 	ctx := c.b.FsOpen("tmpfs")

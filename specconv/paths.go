@@ -37,8 +37,12 @@ func (c *compiler) writeSysctls() {
 
 // restrictPaths hides masked paths, makes read-only paths and mounts read-only.
 func (c *compiler) restrictPaths() {
+	masked := make(map[string]bool)
 	for _, i := range deepestFirst(c.spec.Linux.MaskedPaths) {
-		c.maskPath(i, inside(c.spec.Linux.MaskedPaths[i]))
+		if name := inside(c.spec.Linux.MaskedPaths[i]); !masked[name] {
+			masked[name] = true
+			c.maskPath(i, name)
+		}
 	}
 	for _, i := range deepestFirst(c.spec.Linux.ReadonlyPaths) {
 		c.readonlyPath(i, inside(c.spec.Linux.ReadonlyPaths[i]))

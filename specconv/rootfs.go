@@ -44,8 +44,14 @@ func (c *compiler) attachRoot() {
 	}
 	c.hideHost()
 	c.makeMask()
+	at := c.rootDir
+	if c.host.NoPivot && c.has(specs.MountNamespace) {
+		// On top of "/": only there the kernel does not take the process for one in a chroot, which may make no user namespace.
+		c.at("open the host's root", "root", "path")
+		at = c.b.OpenHost("host", "/", unix.O_DIRECTORY)
+	}
 	c.at("attach rootfs "+strconv.Quote(c.host.Rootfs), "root", "path")
-	c.b.MoveMount(c.root, c.rootDir)
+	c.b.MoveMount(c.root, at)
 	c.b.Close(c.rootDir)
 }
 
