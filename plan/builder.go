@@ -16,6 +16,7 @@ type Builder struct {
 	strings map[string]Data // what String has stored
 	structs map[string]Data // what Struct has stored
 	free    []Reg
+	labels  []*Label
 	message Data // the message of SendFD, 0: not made yet (data begins with scratch space)
 	pending struct {
 		to     *Label
@@ -56,7 +57,11 @@ func (b *Builder) At(pointer, step string) { b.origin = Origin{pointer, step} }
 func (b *Builder) Step(step string) { b.origin.Step = step }
 
 // Label makes a place to jump to; Bind says where it is.
-func (b *Builder) Label() *Label { return &Label{} }
+func (b *Builder) Label() *Label {
+	l := &Label{}
+	b.labels = append(b.labels, l)
+	return l
+}
 
 // Bind puts the label before the next op.
 func (b *Builder) Bind(l *Label) {
@@ -76,6 +81,11 @@ func (b *Builder) On(to *Label, errnos ...unix.Errno) {
 
 // Plan finishes the plan. It is not proven yet: see Verify.
 func (b *Builder) Plan() (*Plan, error) {
+	for _, l := range b.labels {
+		if len(l.from) > 0 && !l.bound {
+			b.fail("a label that is never bound, jumped to by op %d", l.from[0])
+		}
+	}
 	switch {
 	case b.err != nil:
 		return nil, b.err

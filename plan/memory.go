@@ -201,7 +201,11 @@ func (p *Plan) vector(a Arg) (list [][]byte, ok bool) {
 	return nil, false
 }
 
-// word reads the i-th 64-bit number of a structure of the data.
+// word reads the i-th 64-bit number of a structure of the data; 0 where Verify has not seen that it lies inside.
 func (p *Plan) word(a Arg, i int) uint64 {
-	return binary.LittleEndian.Uint64(p.Data[int(a.Value)+8*i:])
+	at := a.Value + uint64(8*i)
+	if uint64(len(p.Data)) < 8 || at > uint64(len(p.Data))-8 {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(p.Data[at:])
 }

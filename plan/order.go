@@ -74,7 +74,7 @@ func (v *verifier) credentials() error {
 			return fmt.Errorf("%s after the user was changed", ruleOf(nr).name)
 		}
 	}
-	if v.dumpable < user {
+	if v.dumpable <= user {
 		return errors.New("the change of ids may have made the process visible to tracers")
 	}
 	return nil

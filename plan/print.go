@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -135,7 +136,7 @@ func (p *Plan) operand(op *Op, i int, o operand) string {
 		list, _ := p.vector(a)
 		return fmt.Sprintf("%q", list)
 	case blob:
-		return strconv.Quote(string(p.Data[a.Value : a.Value+op.Args[i+1].Value]))
+		return strconv.Quote(string(p.part(a, op.Args[i+1].Value)))
 	}
 	return p.buffer(op, i, a)
 }
@@ -144,7 +145,7 @@ func immediate(v uint64, o operand) string {
 	switch {
 	case o.form == octal:
 		return fmt.Sprintf("%#o", v)
-	case o.form == flagSet:
+	case o.form == flagSet || o.form == flagAll:
 		return flagText(v, o.names)
 	case o.names != nil:
 		return nameText(v, o.names)
@@ -156,7 +157,7 @@ func immediate(v uint64, o operand) string {
 func (p *Plan) buffer(op *Op, i int, a Arg) string {
 	switch {
 	case op.Nr == unix.SYS_CAPSET && i == 1:
-		d := p.Data[a.Value:]
+		d := p.part(a, 24)
 		word := func(at int) uint64 {
 			return uint64(binary.LittleEndian.Uint32(d[at:])) | uint64(binary.LittleEndian.Uint32(d[at+12:]))<<32
 		}
@@ -165,12 +166,20 @@ func (p *Plan) buffer(op *Op, i int, a Arg) string {
 		return "{V3, 0}"
 	case op.Nr == unix.SYS_SETGROUPS:
 		var list []uint32
-		for g := range op.Args[0].Value {
-			list = append(list, binary.LittleEndian.Uint32(p.Data[a.Value+4*g:]))
+		for g := range slices.Chunk(p.part(a, 4*op.Args[0].Value), 4) {
+			list = append(list, binary.LittleEndian.Uint32(g))
 		}
 		return fmt.Sprint(list)
 	case op.Nr == unix.SYS_SECCOMP:
-		return fmt.Sprintf("{%d instructions}", binary.LittleEndian.Uint16(p.Data[a.Value:]))
+		return fmt.Sprintf("{%d instructions}", binary.LittleEndian.Uint16(p.part(a, 2)))
 	}
 	return fmt.Sprintf("data+%d", a.Value)
+}
+
+// part is a part of the data; where it does not lie inside, which Verify refuses, it is printed as zeros.
+func (p *Plan) part(a Arg, size uint64) []byte {
+	if size > uint64(len(p.Data)) || a.Value > uint64(len(p.Data))-size {
+		return make([]byte, min(size, 64))
+	}
+	return p.Data[a.Value : a.Value+size]
 }

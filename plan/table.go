@@ -9,6 +9,7 @@ const (
 	number    form = iota
 	octal          // file mode
 	flagSet        // bits with names
+	flagAll        // all of the bits, e.g. what makes a descriptor close-on-exec
 	fd             // a register of one of the rule's classes
 	dirfd          // the same or AT_FDCWD
 	text           // a string
@@ -63,6 +64,7 @@ type rule struct {
 func f(k form) operand                    { return operand{form: k} }
 func in(s classSet) operand               { return operand{form: fd, classes: s} }
 func set(names []flagName) operand        { return operand{form: flagSet, names: names} }
+func all(names []flagName) operand        { return operand{form: flagAll, names: names} }
 func errnos(l ...unix.Errno) []unix.Errno { return l }
 
 // rules lists every system call of a plan. Adding one is a decision about security: say in check what it must not do.
@@ -81,16 +83,16 @@ var rules = []rule{
 	{unix.SYS_OPEN_TREE, "open_tree", []operand{{form: dirfd, classes: only(HostDir, HostNode, Mount, Proc, Root, Inside, Terminal)}, f(text), set(treeNames)},
 		nil, Source, checkOpenTree},
 	{unix.SYS_MOUNT_SETATTR, "mount_setattr", []operand{{form: dirfd, classes: mounts}, f(text), set(treeNames), f(mountAttr), f(number)}, nil, Unset, checkSetAttr},
-	{unix.SYS_MOVE_MOUNT, "move_mount", []operand{in(mounts), f(empty), in(places | only(HostDir, Created)), f(empty), set(moveNames)}, nil, Unset, checkMove},
-	{unix.SYS_FSOPEN, "fsopen", []operand{f(text), set(fsopenNames)}, nil, Context, checkBeforePivot},
+	{unix.SYS_MOVE_MOUNT, "move_mount", []operand{in(mounts), f(empty), in(places | only(HostDir, Created)), f(empty), all(moveNames)}, nil, Unset, checkMove},
+	{unix.SYS_FSOPEN, "fsopen", []operand{f(text), all(fsopenNames)}, nil, Context, checkBeforePivot},
 	{unix.SYS_FSCONFIG, "fsconfig", []operand{in(only(Context)), {form: number, names: fsconfigNames}, f(text), f(text), f(null)}, nil, Unset, nil},
-	{unix.SYS_FSMOUNT, "fsmount", []operand{in(only(Context)), set(fsmountNames), set(attrNames)}, nil, Mount, nil},
+	{unix.SYS_FSMOUNT, "fsmount", []operand{in(only(Context)), all(fsmountNames), set(attrNames)}, nil, Mount, nil},
 	{unix.SYS_PIVOT_ROOT, "pivot_root", []operand{f(text), f(text)}, nil, Unset, checkPivot},
-	{unix.SYS_UMOUNT2, "umount2", []operand{f(text), set(umountNames)}, nil, Unset, checkUmount},
+	{unix.SYS_UMOUNT2, "umount2", []operand{f(text), all(umountNames)}, nil, Unset, checkUmount},
 	{unix.SYS_CHROOT, "chroot", []operand{f(text)}, nil, Unset, checkPivot},
 	{unix.SYS_FCHDIR, "fchdir", []operand{in(only(Root, Inside))}, nil, Unset, checkChdir},
 	{unix.SYS_GETCWD, "getcwd", []operand{f(buffer), f(number)}, nil, Unset, nil},
-	{unix.SYS_CLOSE, "close", []operand{in(^only(Unset, Number))}, nil, Unset, nil},
+	{unix.SYS_CLOSE, "close", []operand{in(^only(Unset, Number, Maybe))}, nil, Unset, nil},
 	{unix.SYS_CLOSE_RANGE, "close_range", []operand{f(number), f(number), set(closeRangeNames)}, nil, Unset, checkCloseRange},
 	{unix.SYS_WRITE, "write", []operand{in(only(ProcFile, Joinable)), f(blob), f(number)}, errnos(unix.EACCES, unix.EPERM), Unset, nil},
 	{unix.SYS_SETNS, "setns", []operand{in(only(Namespace)), set(cloneNames)}, nil, Unset, checkJoin},
@@ -109,7 +111,7 @@ var rules = []rule{
 	{unix.SYS_IOCTL, "ioctl", []operand{in(only(PtyMaster, Terminal)), {form: number, names: ioctlNames}, f(either)}, nil, Terminal, checkIoctl},
 	{unix.SYS_DUP3, "dup3", []operand{in(only(Terminal, Created)), f(number), f(null)}, nil, Unset, checkStdio},
 	{unix.SYS_SENDMSG, "sendmsg", []operand{in(only(Socket)), f(buffer), f(number)}, nil, Unset, nil},
-	{unix.SYS_ACCEPT4, "accept4", []operand{in(only(Listener)), f(null), f(null), set(acceptNames)}, nil, Socket, nil},
+	{unix.SYS_ACCEPT4, "accept4", []operand{in(only(Listener)), f(null), f(null), all(acceptNames)}, nil, Socket, nil},
 	{unix.SYS_FACCESSAT2, "faccessat2", []operand{{form: dirfd}, f(text), f(number), f(number)},
 		errnos(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG), Unset, checkAfterPivot},
 	{unix.SYS_SECCOMP, "seccomp", []operand{f(number), set(seccompNames), f(buffer)}, nil, Unset, nil},

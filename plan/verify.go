@@ -85,7 +85,7 @@ type verifier struct {
 	closed     bool // close_range
 	forked     bool
 	cwd        int // the op that looked up the working directory
-	dumpable   int // the last op that made the process invisible to tracers
+	dumpable   int // the last op that made the process invisible to tracers, plus one
 }
 
 // calls is more than the largest system call number.
@@ -288,6 +288,14 @@ func (v *verifier) operand(op *Op, i int, o operand) error {
 	case flagSet:
 		if a.Mode != Immediate || !known(a.Value, o.names) {
 			return errors.New("a flag that is not permitted")
+		}
+		return nil
+	case flagAll:
+		for _, n := range o.names {
+			a.Value ^= n.value
+		}
+		if a != (Arg{}) {
+			return errors.New("a flag is missing or not permitted")
 		}
 		return nil
 	case null:
