@@ -34,7 +34,7 @@ func main() {
 	flag.StringVar(&only, "only", ".", "measure what matches the regular expression")
 	flag.StringVar(&o.husk, "husk", "bin/husk", "the runtime that is under test")
 	flag.StringVar(&o.floor, "floor", "build/floor", "the program of floor.c")
-	flag.StringVar(&o.work, "work", "", "an empty directory with a root file system in rootfs/")
+	flag.StringVar(&o.work, "work", "", "a directory with a root file system in rootfs/, and run/ for states")
 	flag.Parse()
 	var err error
 	if o.only, err = regexp.Compile(only); err == nil {
@@ -89,7 +89,7 @@ func usable(o *options, bundle string, named []string) []*program {
 	for _, p := range list {
 		full, err := exec.LookPath(p.path)
 		if err == nil {
-			p.path, p.root, p.bundle = full, filepath.Join(o.work, "state-"+p.name), bundle
+			p.path, p.root, p.bundle = full, filepath.Join(o.work, "run", p.name), bundle
 			err = p.trial()
 		}
 		if err != nil {
