@@ -7,7 +7,8 @@
  * this program itself relies on, so that no sequence of bytes makes it read or write outside of the plan.
  */
 #include "plan_abi.h"
-#if defined(__x86_64__)
+#if defined(FUZZING) /* fuzz.c brings its own kernel() */
+#elif defined(__x86_64__)
 #include "syscall_amd64.h"
 #elif defined(__aarch64__)
 #include "syscall_arm64.h"
@@ -22,6 +23,16 @@ extern const unsigned char mapped_size[]; /* interp.lds: p_filesz of the plan's 
 #endif
 
 enum { EXIT_BAD_PLAN = 127, EXIT_FAILED = 1, AGAIN = 11, SIGNALS = 64, OPENAT2_TRIES = 4096 };
+
+/* Numbers in the data lie anywhere in it. */
+typedef uint16_t __attribute__((aligned(1), may_alias)) data16;
+typedef uint32_t __attribute__((aligned(1), may_alias)) data32;
+typedef uint64_t __attribute__((aligned(1), may_alias)) data64;
+
+static int mode(const struct husk_op *op, int operand)
+{
+	return op->modes >> 2 * operand & 3;
+}
 
 static int valid_register(const struct husk_header *h, uint64_t r)
 {
@@ -43,7 +54,7 @@ static int valid_op(const struct husk_header *h, const struct husk_op *op, uint3
 	if (op->result != HUSK_NO_REG && !valid_register(h, op->result))
 		return 0;
 	for (int i = 0; i < 6; i++) {
-		switch (op->modes >> 2 * i & 3) {
+		switch (mode(op, i)) {
 		case HUSK_MODE_IMMEDIATE:
 			break;
 		case HUSK_MODE_ADDRESS:
@@ -60,15 +71,17 @@ static int valid_op(const struct husk_header *h, const struct husk_op *op, uint3
 	}
 	switch (op->kind) {
 	case HUSK_KIND_STORE:
-		return (op->modes & 3) == HUSK_MODE_ADDRESS && (op->modes >> 2 & 3) == HUSK_MODE_REGISTER &&
+		return mode(op, 0) == HUSK_MODE_ADDRESS && mode(op, 1) == HUSK_MODE_REGISTER && mode(op, 2) == HUSK_MODE_IMMEDIATE &&
 		       (op->arg[2] == 4 || op->arg[2] == 8) && valid_data(h, op->arg[0], op->arg[2]);
 	case HUSK_KIND_TEST:
-		return (op->arg[1] == 1 || op->arg[1] == 2 || op->arg[1] == 4 || op->arg[1] == 8) &&
-		       ((op->modes & 3) != HUSK_MODE_ADDRESS || valid_data(h, op->arg[0], op->arg[1]));
+		return mode(op, 1) == HUSK_MODE_IMMEDIATE &&
+		       (op->arg[1] == 1 || op->arg[1] == 2 || op->arg[1] == 4 || op->arg[1] == 8) &&
+		       (mode(op, 0) != HUSK_MODE_ADDRESS || valid_data(h, op->arg[0], op->arg[1]));
 	case HUSK_KIND_GATE:
-		return (op->modes & 3) == HUSK_MODE_ADDRESS && op->arg[1] > 0 && valid_data(h, op->arg[0], op->arg[1]);
+		return mode(op, 0) == HUSK_MODE_ADDRESS && mode(op, 1) == HUSK_MODE_IMMEDIATE && op->arg[1] > 0 &&
+		       valid_data(h, op->arg[0], op->arg[1]);
 	case HUSK_KIND_REPORT:
-		return (op->modes & 3) == HUSK_MODE_REGISTER;
+		return mode(op, 0) == HUSK_MODE_REGISTER;
 	}
 	return 1;
 }
@@ -98,11 +111,11 @@ static uint64_t load(const unsigned char *at, uint64_t size)
 	case 1:
 		return *at;
 	case 2:
-		return *(const uint16_t *)at;
+		return *(const data16 *)at;
 	case 4:
-		return *(const uint32_t *)at;
+		return *(const data32 *)at;
 	default:
-		return *(const uint64_t *)at;
+		return *(const data64 *)at;
 	}
 }
 
@@ -156,11 +169,11 @@ static void execute(unsigned char *plan)
 		uint64_t a[6];
 
 		for (int j = 0; j < 6; j++) {
-			int mode = op->modes >> 2 * j & 3;
+			int m = mode(op, j);
 
-			a[j] = mode == HUSK_MODE_REGISTER ? (uint64_t)reg[op->arg[j]] :
-			       mode == HUSK_MODE_ADDRESS  ? (uint64_t)(data + op->arg[j]) :
-							    op->arg[j];
+			a[j] = m == HUSK_MODE_REGISTER ? (uint64_t)reg[op->arg[j]] :
+			       m == HUSK_MODE_ADDRESS  ? (uint64_t)(data + op->arg[j]) :
+							 op->arg[j];
 		}
 		switch (op->kind) {
 		case HUSK_KIND_CALL:
@@ -175,12 +188,12 @@ static void execute(unsigned char *plan)
 			break;
 		case HUSK_KIND_STORE:
 			if (a[2] == 4)
-				*(uint32_t *)a[0] = (uint32_t)a[1];
+				*(data32 *)a[0] = (uint32_t)a[1];
 			else
-				*(uint64_t *)a[0] = a[1];
+				*(data64 *)a[0] = a[1];
 			break;
 		case HUSK_KIND_TEST:
-			if ((op->modes & 3) == HUSK_MODE_ADDRESS)
+			if (mode(op, 0) == HUSK_MODE_ADDRESS)
 				a[0] = load((const unsigned char *)a[0], a[1]);
 			if (((a[0] & a[2]) == a[3]) == a[4])
 				i += op->jump;
