@@ -18,7 +18,7 @@ machine := $(shell uname -m | sed 's/x86_64/amd64/;s/aarch64/arm64/')
 # The versions of the linters are pinned here and nowhere else; the go command keeps them built.
 gofumpt := mvdan.cc/gofumpt@v0.12.0
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-scripts := .ci/run .ci/setup .ci/checks tests/all tests/demo $(shell grep -rlE '^\#!/bin/(ba)?sh' tests --include='*' --exclude-dir=testdata)
+scripts := $(sort .ci/run .ci/setup .ci/checks $(shell grep -rlE "^\#!/bin/(ba)?sh" tests --exclude-dir=testdata))
 
 ##@ Build
 
