@@ -155,12 +155,13 @@ func minimal(rules []rule) []rule {
 	return join(effective(visible(rules)))
 }
 
-// visible leaves of each rule the access that no single later rule takes over for all its devices.
+// visible leaves of each rule the access that no single later rule of the other verdict overrides for all its devices. One of the
+// same verdict changes nothing, and devices.list (v1) shows people the rules that they have written.
 func visible(rules []rule) []rule {
 	var out []rule
 	for i, r := range rules {
 		for j := i + 1; j < len(rules); j++ {
-			if rules[j].covers(&r) {
+			if rules[j].allow != r.allow && rules[j].covers(&r) {
 				r.access &^= rules[j].access
 			}
 		}

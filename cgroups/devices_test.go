@@ -206,7 +206,7 @@ func TestMinimalRules(t *testing.T) {
 		{"none", nil, "[c *:* m b *:* m c 1:3 rw c 1:8 rw c 1:7 rw c 5:0 rw c 1:5 rw c 1:9 rw c 136:* rw c 5:2 rw c 10:200 rw]"},
 		{"deny all", denyAll, "[c *:* m b *:* m c 1:3 rw c 1:8 rw c 1:7 rw c 5:0 rw c 1:5 rw c 1:9 rw c 136:* rw c 5:2 rw c 10:200 rw]"},
 		{"allow all", allowAll, "[c *:* rwm b *:* rwm]"},
-		{"fuse", append(append([]specs.LinuxDeviceCgroup{}, denyAll...), specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: number(10), Minor: number(229), Access: "rwm"}), "[c 10:229 rw c *:* m b *:* m c 1:3 rw c 1:8 rw c 1:7 rw c 5:0 rw c 1:5 rw c 1:9 rw c 136:* rw c 5:2 rw c 10:200 rw]"},
+		{"fuse", append(append([]specs.LinuxDeviceCgroup{}, denyAll...), specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: number(10), Minor: number(229), Access: "rwm"}), "[c 10:229 rwm c *:* m b *:* m c 1:3 rw c 1:8 rw c 1:7 rw c 5:0 rw c 1:5 rw c 1:9 rw c 136:* rw c 5:2 rw c 10:200 rw]"},
 	}
 	for _, tt := range tests {
 		rules, err := deviceRules(tt.in)

@@ -89,7 +89,7 @@ func (m *v1) PlaceSub(paths []string) (*Placement, error) {
 		}
 		for name := range strings.SplitSeq(names, ",") {
 			if name != "" && m.of(name) == nil {
-				return nil, fmt.Errorf("enter sub-cgroup %q: no hierarchy carries %q", p, name)
+				return nil, fmt.Errorf("enter sub-cgroup %q: unknown controller %q", p, name)
 			}
 			subs[name] = sub
 		}

@@ -200,7 +200,12 @@ func (k *creation) start() (err error) {
 // preserved are the caller's descriptors from 3 on that the container's process keeps.
 func preserved(n int) (files []*os.File, err error) {
 	for fd := 3; fd < 3+n; fd++ {
-		if _, err := linux.Fstat(fd); err != nil {
+		// Ours are all close-on-exec, and one that came from the caller can't be: it would not have come.
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC != 0 {
+			err = unix.EBADF
+		}
+		if err != nil {
 			return nil, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", fd-3, n, err) // runc's words
 		}
 		files = append(files, os.NewFile(uintptr(fd), "preserved"))

@@ -56,7 +56,7 @@ func (r *Runtime) delete(id string, force bool) error {
 		if err != nil {
 			return err
 		}
-		if status != Stopped && status != Created {
+		if status != Stopped { // runtime.md#delete; runc deletes a created one as well
 			return fmt.Errorf("cannot delete container %s that is not stopped: %s", id, status)
 		}
 	}

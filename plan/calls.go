@@ -41,7 +41,8 @@ func (b *Builder) OpenInto(r, dir Reg, name string, flags, resolve uint64) {
 	b.callInto(r, unix.SYS_OPENAT2, Val(dir), Ptr(b.String(relative(name))), Ptr(how), Imm(24))
 }
 
-// OpenHost resolves a path of the host without opening what it names (O_PATH). Only before the first MoveMount.
+// OpenHost resolves a path of the host without opening what it names (O_PATH). Only before the first MoveMount. With
+// O_DIRECTORY it is the place of the root, with O_NOFOLLOW a device node, which the next ops must prove to be one.
 func (b *Builder) OpenHost(reg, name string, flags uint64) Reg {
 	how := b.words(unix.O_PATH|unix.O_CLOEXEC|flags, 0, 0)
 	return b.callReg(reg, unix.SYS_OPENAT2, cwd, Ptr(b.String(name)), Ptr(how), Imm(24))
@@ -104,10 +105,9 @@ const (
 	StatFSSize  = 120
 )
 
-// Source makes a detached copy of a host mount or directory: open_tree(2). Only before the first MoveMount.
-func (b *Builder) Source(name string, recursive bool) Reg {
-	return b.callReg("", unix.SYS_OPEN_TREE, cwd, Ptr(b.String(name)), Imm(treeFlags(recursive)))
-}
+// Source resolves a host path that will be mounted. The copy is made when its turn has come (CloneTree), so that mounts have
+// the order of config.json in mountinfo; the name is looked up only here, before the first MoveMount.
+func (b *Builder) Source(name string) Reg { return b.OpenHost("", name, 0) }
 
 // CloneTree makes a detached copy of what a descriptor names.
 func (b *Builder) CloneTree(reg string, fd Reg, recursive bool) Reg {

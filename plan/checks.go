@@ -41,8 +41,10 @@ func openClass(op *Op, dir Class, flags uint64, name string) Class {
 	switch {
 	case op.Args[0] == cwd && flags&unix.O_DIRECTORY != 0:
 		return HostDir
-	case op.Args[0] == cwd:
+	case op.Args[0] == cwd && flags&unix.O_NOFOLLOW != 0:
 		return HostNode
+	case op.Args[0] == cwd:
+		return HostSource
 	case flags&unix.O_CREAT != 0:
 		return Created
 	case flags&unix.O_PATH != 0:
@@ -113,7 +115,7 @@ func (v *verifier) hostOpen(op *Op, name string, flags uint64) error {
 	if flags&unix.O_PATH == 0 || !strings.HasPrefix(name, "/") {
 		return errors.New("a name of the host without O_PATH, or a relative one")
 	}
-	if flags&unix.O_DIRECTORY != 0 {
+	if flags&unix.O_DIRECTORY != 0 || flags&unix.O_NOFOLLOW == 0 {
 		return nil
 	}
 	if !v.proven(op.Result) {
@@ -142,15 +144,6 @@ func checkOpenTree(v *verifier, op *Op) error {
 	name, flags := string(text), op.Args[2].Value
 	if flags&(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC) != unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC {
 		return errors.New("without OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")
-	}
-	if op.Args[0] == cwd {
-		if v.moved {
-			return errors.New("a source of the host after the first mount was attached (CVE-2021-30465)")
-		}
-		if !strings.HasPrefix(name, "/") || flags&unix.AT_EMPTY_PATH != 0 {
-			return errors.New("a source of the host that is not an absolute path")
-		}
-		return nil
 	}
 	if name != "" || flags&unix.AT_EMPTY_PATH == 0 {
 		return errors.New("a name that is resolved again instead of the descriptor")

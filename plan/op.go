@@ -96,31 +96,32 @@ type Class uint8
 
 // The classes. They say where a descriptor comes from, which decides what may be done with it.
 const (
-	Unset     Class = iota
-	Number          // not a descriptor
-	Socket          // to the parent: messages, gates
-	Listener        // the start gate's listening socket
-	Namespace       // a namespace to join
-	Joinable        // a cgroup's tasks or cgroup.procs file
-	HostDir         // a directory of the host: where the root is attached
-	HostNode        // a device node of the host, proven by statx
-	Source          // detached copy of a host mount
-	Copy            // detached copy of something else, mostly inside the container
-	Root            // the container's root mount
-	Context         // fsopen
-	Mount           // fsmount: a new, detached file system
-	Proc            // fsmount of procfs: the only way into /proc
-	Inside          // a name resolved below Root, Mount or Source, O_PATH
-	Created         // an inode that this plan has made exclusively
-	ProcFile        // a file below Proc
-	Terminal        // the pty
+	Unset      Class = iota
+	Number           // not a descriptor
+	Socket           // to the parent: messages, gates
+	Listener         // the start gate's listening socket
+	Namespace        // a namespace to join
+	Joinable         // a cgroup's tasks or cgroup.procs file
+	HostDir          // a directory of the host: where the root is attached
+	HostNode         // a device node of the host, proven by statx
+	HostSource       // what a bind mount will show
+	Source           // detached copy of a host mount
+	Copy             // detached copy of something else, mostly inside the container
+	Root             // the container's root mount
+	Context          // fsopen
+	Mount            // fsmount: a new, detached file system
+	Proc             // fsmount of procfs: the only way into /proc
+	Inside           // a name resolved below Root, Mount or Source, O_PATH
+	Created          // an inode that this plan has made exclusively
+	ProcFile         // a file below Proc
+	Terminal         // the pty
 	PtyMaster
 	Maybe // set on some of the ways that lead here
 	classes
 )
 
 var classNames = [classes]string{
-	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "source", "copy", "root", "fs context", "mount", "proc",
+	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "host source", "source", "copy", "root", "fs context", "mount", "proc",
 	"inside", "created", "proc file", "terminal", "pty master", "maybe unset",
 }
 

@@ -80,7 +80,7 @@ var rules = []rule{
 	{unix.SYS_FCHOWN, "fchown", []operand{f(number), f(number), f(number)}, errnos(unix.EINVAL, unix.EPERM, unix.EROFS), Unset, checkStdio},
 	{unix.SYS_STATX, "statx", []operand{in(inodes), f(empty), f(number), f(number), f(buffer)}, nil, Unset, nil},
 	{unix.SYS_FSTATFS, "fstatfs", []operand{in(inodes), f(buffer)}, nil, Unset, nil},
-	{unix.SYS_OPEN_TREE, "open_tree", []operand{{form: dirfd, classes: only(HostDir, HostNode, Mount, Proc, Root, Inside, Terminal)}, f(text), set(treeNames)},
+	{unix.SYS_OPEN_TREE, "open_tree", []operand{{form: fd, classes: only(HostDir, HostNode, HostSource, Mount, Proc, Root, Inside, Terminal)}, f(text), set(treeNames)},
 		nil, Source, checkOpenTree},
 	{unix.SYS_MOUNT_SETATTR, "mount_setattr", []operand{{form: dirfd, classes: mounts}, f(text), set(treeNames), f(mountAttr), f(number)}, nil, Unset, checkSetAttr},
 	{unix.SYS_MOVE_MOUNT, "move_mount", []operand{in(mounts), f(empty), in(places | only(HostDir, Created)), f(empty), all(moveNames)}, nil, Unset, checkMove},

@@ -139,19 +139,19 @@ var brokenNames = []brokenPlan{
 	{"V2", "O_PATH that creates", "mounted", func(c *typical) { c.Open("", c.dev, "x", unix.O_PATH|unix.O_CREAT, Plain) }, nil, "O_PATH with a flag"},
 	{"V2", "a name before the root is the container's", "mounted", func(c *typical) { c.Access("/bin/sh") }, nil, "a name before the root is the container's"},
 	{"V2", "a host object after the first mount", "attached", func(c *typical) { c.OpenHost("", "/dev/null", 0) }, nil, "after the first mount was attached (CVE-2021-30465)"},
-	{"V2", "a source after the first mount", "attached", func(c *typical) { c.Source("/srv", true) }, nil, "after the first mount was attached (CVE-2021-30465)"},
-	{"V2", "a relative source", "begin", func(c *typical) { c.Source("srv", true) }, nil, "not an absolute path"},
+	{"V2", "a source after the first mount", "attached", func(c *typical) { c.Source("/srv") }, nil, "after the first mount was attached (CVE-2021-30465)"},
+	{"V2", "a relative source", "begin", func(c *typical) { c.Source("srv") }, nil, "or a relative one"},
 	{"V2", "a relative host name", "begin", func(c *typical) { c.OpenHost("", "srv", unix.O_DIRECTORY) }, nil, "or a relative one"},
 	{"V2", "a host object that is opened for real", "begin", func(c *typical) { c.OpenHost("", "/dev/null", 0) }, func(p *Plan) {
 		how := nth(p, unix.SYS_OPENAT2, 0).Args[2].Value
 		binary.LittleEndian.PutUint64(p.Data[how:], unix.O_RDWR|unix.O_CLOEXEC)
 	}, "without O_PATH"},
-	{"V2", "a host node that nothing proves", "captured", func(c *typical) { c.OpenHost("", "/dev/zero", 0) }, nil, "statx does not prove"},
+	{"V2", "a host node that nothing proves", "captured", func(c *typical) { c.OpenHost("", "/dev/zero", unix.O_NOFOLLOW) }, nil, "statx does not prove"},
 	{"V2", "a host node with another number's proof", "", nil, func(p *Plan) { nthKind(p, Test, 0).Args[2] = Imm(0xff) }, "statx does not prove"},
 	{"V2", "a host node that passes when it is wrong", "", nil, func(p *Plan) { nthKind(p, Test, 0).Args[4] = Imm(0) }, "statx does not prove"},
 	{"V2", "a host node that may be a regular file", "", nil, func(p *Plan) { nthKind(p, Test, 1).Args[3] = Imm(unix.S_IFREG) }, "statx does not prove"},
 	{"V2", "the root by a name", "captured", func(c *typical) { c.CloneTree("", c.rootDir, true) }, func(p *Plan) {
-		nth(p, unix.SYS_OPEN_TREE, 1).Args[1] = nth(p, unix.SYS_OPEN_TREE, 0).Args[1]
+		nth(p, unix.SYS_OPEN_TREE, 1).Args[1] = nth(p, unix.SYS_OPENAT2, 0).Args[1]
 	}, "a name that is resolved again"},
 	{"V2", "a mount point by a name", "", nil, func(p *Plan) { nth(p, unix.SYS_MOVE_MOUNT, 0).Args[4] = Imm(unix.MOVE_MOUNT_F_EMPTY_PATH) }, "move_mount: operand 4"},
 	{"V2", "the unmount of a name in the container", "mounted", func(c *typical) { c.UnmountHost("/proc") }, nil, "before anything is attached"},

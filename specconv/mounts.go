@@ -46,8 +46,7 @@ func (c *compiler) captureSources() {
 			continue
 		}
 		c.at("open source "+strconv.Quote(m.Source), "mounts", i)
-		c.sources[i] = c.b.Source(c.host.Sources[i].Path, s.rbind)
-		c.setAttributes(i, c.sources[i])
+		c.sources[i] = c.b.Source(c.host.Sources[i].Path)
 	}
 }
 
@@ -96,15 +95,16 @@ func (c *compiler) attachMounts() {
 // attachBind attaches a captured source, or one that lies inside the root.
 func (c *compiler) attachBind(i int) {
 	m, name := &c.spec.Mounts[i], c.destination(i)
-	source := c.sources[i]
-	if source == plan.NoReg {
+	from := c.sources[i]
+	if from == plan.NoReg {
 		rest, _ := within(c.host.Sources[i].Path, c.host.Rootfs)
 		c.at("open source "+strconv.Quote(m.Source)+" in the rootfs", "mounts", i)
-		from := c.b.Open("", c.root, rest, unix.O_PATH, plan.InRoot)
-		source = c.b.CloneTree("", from, c.settings[i].rbind)
-		c.b.Close(from)
-		c.setAttributes(i, source)
+		from = c.b.Open("", c.root, rest, unix.O_PATH, plan.InRoot)
 	}
+	c.at("copy the mount of source "+strconv.Quote(m.Source), "mounts", i)
+	source := c.b.CloneTree("", from, c.settings[i].rbind)
+	c.b.Close(from)
+	c.setAttributes(i, source)
 	c.at("open mount point "+strconv.Quote(m.Destination), "mounts", i)
 	to := c.target("", name, c.host.Sources[i].Dir)
 	c.attach(i, source, to, place{name: name})
@@ -340,7 +340,9 @@ func (c *compiler) attachCgroupV1(i int) {
 		c.at("mount cgroup hierarchy "+h.Name, "mounts", i)
 		var mount plan.Reg
 		if c.hierarchies != nil {
-			mount = c.hierarchies[j]
+			mount = c.b.CloneTree("", c.hierarchies[j], false)
+			c.b.Close(c.hierarchies[j])
+			c.b.SetAttr(mount, plan.Attr{Set: s.set, Clear: s.clear, Propagation: unix.MS_PRIVATE})
 		} else {
 			mount = c.cgroupV1(h, s)
 		}
@@ -358,13 +360,10 @@ func (c *compiler) attachCgroupV1(i int) {
 
 // captureHierarchies copies the container's own directories, which a container without a cgroup namespace gets to see.
 func (c *compiler) captureHierarchies(i int) {
-	s := &c.settings[i]
 	c.hierarchies = nil
 	for _, h := range c.host.Cgroup.Hierarchies {
 		c.at("open cgroup "+strconv.Quote(h.Own), "mounts", i)
-		mount := c.b.Source(h.Own, false)
-		c.b.SetAttr(mount, plan.Attr{Set: s.set, Clear: s.clear, Propagation: unix.MS_PRIVATE})
-		c.hierarchies = append(c.hierarchies, mount)
+		c.hierarchies = append(c.hierarchies, c.b.Source(h.Own))
 	}
 }
 

@@ -42,14 +42,14 @@ func (c *compiler) attachRoot() {
 	if !c.has(specs.MountNamespace) {
 		c.b.SetAttr(c.root, plan.Attr{Propagation: unix.MS_PRIVATE, Recursive: true})
 	}
-	c.hideHost()
-	c.makeMask()
 	at := c.rootDir
 	if c.host.NoPivot && c.has(specs.MountNamespace) {
 		// On top of "/": only there the kernel does not take the process for one in a chroot, which may make no user namespace.
 		c.at("open the host's root", "root", "path")
 		at = c.b.OpenHost("host", "/", unix.O_DIRECTORY)
 	}
+	c.hideHost()
+	c.makeMask()
 	c.at("attach rootfs "+strconv.Quote(c.host.Rootfs), "root", "path")
 	c.b.MoveMount(c.root, at)
 	c.b.Close(c.rootDir)
@@ -62,7 +62,7 @@ func (c *compiler) captureNull() {
 		return
 	}
 	c.at("open the host's /dev/null for masks", "linux", "maskedPaths")
-	c.null = c.b.OpenHost("null", "/dev/null", 0)
+	c.null = c.b.OpenHost("null", "/dev/null", unix.O_NOFOLLOW)
 	c.requireDevice(c.null, unix.S_IFCHR, 1, 3)
 }
 
