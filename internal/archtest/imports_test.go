@@ -22,7 +22,7 @@ var graph = map[string][]string{
 	"nsenter":               {"husk/plan", sys},
 	"plan":                  {sys},
 	"plan/gen":              {"husk/plan"},
-	"cgroups":               {runtimeSpec, sys, "github.com/cilium/ebpf/asm"},
+	"cgroups":               {runtimeSpec, sys},
 	"seccomp":               {"husk/seccomp/internal/wire", runtimeSpec, sys},
 	"seccomp/compiler":      {"husk/seccomp/internal/wire", runtimeSpec, sys, "github.com/seccomp/libseccomp-golang", "C"},
 	"seccomp/internal/wire": {runtimeSpec, sys},
