@@ -1,0 +1,151 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A view is a mount namespace in which husk runs: one with the machine's cgroups as they are, and one that has cgroup v2
+// alone, with the controllers that no v1 hierarchy holds. All mounts in it are shared, as systemd sets up a machine, so that
+// a mount that gets out of a container is seen. It belongs to one thread, from which all programs are started.
+type view struct {
+	name        string
+	v2          bool
+	skip        string
+	calls       chan func()
+	hierarchies []string // as seen in this view
+}
+
+const cgroup2Magic = unix.CGROUP2_SUPER_MAGIC
+
+func (e *environment) openViews() error {
+	v1, v2 := &view{name: "v1"}, &view{name: "v2", v2: true}
+	e.views = []*view{v1, v2}
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/sys/fs/cgroup", &fs); err != nil {
+		return fmt.Errorf("look at /sys/fs/cgroup: %w", err)
+	}
+	if fs.Type == cgroup2Magic {
+		v1.skip = "this machine has cgroup v2 alone"
+		e.views = []*view{v1, v2}
+	}
+	for _, v := range e.views {
+		if v.skip != "" {
+			continue
+		}
+		if err := v.open(e.dir, fs.Type == cgroup2Magic); err != nil {
+			return fmt.Errorf("make the view %s: %w", v.name, err)
+		}
+	}
+	return nil
+}
+
+// open makes the mount namespace on a thread of its own.
+func (v *view) open(dir string, pure bool) error {
+	v.calls = make(chan func())
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		err := v.enter(dir, pure)
+		ready <- err
+		if err != nil {
+			return
+		}
+		for f := range v.calls {
+			f()
+		}
+	}()
+	return <-ready
+}
+
+func (v *view) enter(dir string, pure bool) error {
+	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	// Runtimes change the owner of what a container gets as stdin: never the machine's /dev/null.
+	null := filepath.Join(dir, "null-"+v.name)
+	if err := unix.Mknod(null, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
+		return err
+	}
+	if err := os.Chmod(null, 0o666); err != nil {
+		return err
+	}
+	if err := unix.Mount(null, "/dev/null", "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	if v.v2 && !pure {
+		if err := unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH); err != nil {
+			return err
+		}
+		if err := unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, ""); err != nil {
+			return err
+		}
+	}
+	for _, m := range parseMounts(v.mountinfo()) {
+		if strings.HasPrefix(m.fstype, "cgroup") {
+			v.hierarchies = append(v.hierarchies, m.point)
+		}
+	}
+	return unix.Mount("", "/", "", unix.MS_SHARED|unix.MS_REC, "")
+}
+
+func (v *view) close() {
+	if v.calls != nil {
+		close(v.calls)
+	}
+}
+
+// do runs a function in the view.
+func (v *view) do(f func() error) error {
+	done := make(chan error)
+	v.calls <- func() { done <- f() }
+	return <-done
+}
+
+// mountinfo is the view's table of mounts; to be called on its thread.
+func (v *view) mountinfo() string {
+	data, err := os.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+// mount is one line of a mountinfo (proc_pid_mountinfo(5)).
+type mount struct {
+	root, point string
+	options     []string // of the mount
+	optional    []string // shared:N, master:N, unbindable
+	fstype      string
+	source      string
+	super       []string // options of the superblock
+}
+
+func parseMounts(mountinfo string) (list []mount) {
+	for line := range strings.Lines(mountinfo) {
+		f := strings.Fields(line)
+		dash := slices.Index(f, "-")
+		if dash < 6 || len(f) < dash+4 {
+			panic("mountinfo: " + line)
+		}
+		list = append(list, mount{
+			root: unescape(f[3]), point: unescape(f[4]), options: strings.Split(f[5], ","), optional: f[6:dash],
+			fstype: f[dash+1], source: f[dash+2], super: strings.Split(f[dash+3], ","),
+		})
+	}
+	return list
+}
+
+// unescape undoes the octal escapes of names.
+func unescape(name string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(name)
+}
