@@ -41,13 +41,36 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 }
 
 // signalInit sends sig to init, or returns ErrNotRunning.
+//
+// The interpreter at the start gate handles no signals. As the first process of
+// a pid namespace it is safe from all of them but SIGKILL (pid_namespaces(7)),
+// so that is what it gets in the place of a signal that would end others.
 func (c *container) signalInit(sig unix.Signal) error {
 	pidfd, err := c.initPidfd()
 	if err != nil {
 		return err
 	}
 	defer unix.Close(pidfd)
+	if c.rec.OwnPidns && ends(sig) {
+		waiting, err := c.waiting()
+		if err != nil {
+			return err
+		}
+		if waiting {
+			sig = unix.SIGKILL
+		}
+	}
 	return c.signal(pidfd, sig)
+}
+
+// ends reports whether the default action of a signal is the end of the process
+// (signal(7)).
+func ends(sig unix.Signal) bool {
+	switch sig {
+	case 0, unix.SIGKILL, unix.SIGCHLD, unix.SIGCONT, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG, unix.SIGWINCH:
+		return false
+	}
+	return true
 }
 
 // signal sends sig to init, of which pidfd is one. A process that is stopped
