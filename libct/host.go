@@ -64,7 +64,7 @@ func mountFacts(spec *specs.Spec, h *specconv.Host) error {
 			s.Mode = coveredMode(h.Rootfs, specconv.Destination(m.Destination, h.Rootfs))
 			continue
 		}
-		if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") {
+		if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") || slices.Contains(m.Options, "remount") {
 			continue
 		}
 		if s.Path = m.Source; !filepath.IsAbs(s.Path) {

@@ -154,6 +154,15 @@ func checkOpenTree(v *verifier, op *Op) error {
 	return v.beforePivot()
 }
 
+// checkFsconfig: only an option that restricts nothing may be unknown to a file system.
+func checkFsconfig(v *verifier, op *Op) error {
+	key, _ := v.plan.text(op.Args[2])
+	if op.Tolerate != [MaxTolerate]uint8{} && string(key) != "iversion" && string(key) != "noiversion" {
+		return fmt.Errorf("option %q may not be refused", key)
+	}
+	return nil
+}
+
 // checkSetAttr: everything before the mount is attached; afterwards it can become read-only, and the root may get its
 // propagation when it is the root (pivot_root refuses a shared one).
 func checkSetAttr(v *verifier, op *Op) error {

@@ -85,7 +85,7 @@ var rules = []rule{
 	{unix.SYS_MOUNT_SETATTR, "mount_setattr", []operand{{form: dirfd, classes: mounts}, f(text), set(treeNames), f(mountAttr), f(number)}, nil, Unset, checkSetAttr},
 	{unix.SYS_MOVE_MOUNT, "move_mount", []operand{in(mounts), f(empty), in(places | only(HostDir, Created)), f(empty), all(moveNames)}, nil, Unset, checkMove},
 	{unix.SYS_FSOPEN, "fsopen", []operand{f(text), all(fsopenNames)}, nil, Context, checkBeforePivot},
-	{unix.SYS_FSCONFIG, "fsconfig", []operand{in(only(Context)), {form: number, names: fsconfigNames}, f(text), f(text), f(null)}, nil, Unset, nil},
+	{unix.SYS_FSCONFIG, "fsconfig", []operand{in(only(Context)), {form: number, names: fsconfigNames}, f(text), f(text), f(null)}, errnos(unix.EINVAL), Unset, checkFsconfig},
 	{unix.SYS_FSMOUNT, "fsmount", []operand{in(only(Context)), all(fsmountNames), set(attrNames)}, nil, Mount, nil},
 	{unix.SYS_PIVOT_ROOT, "pivot_root", []operand{f(text), f(text)}, nil, Unset, checkPivot},
 	{unix.SYS_UMOUNT2, "umount2", []operand{f(text), all(umountNames)}, nil, Unset, checkUmount},

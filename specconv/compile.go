@@ -47,9 +47,9 @@ type compiler struct {
 	namespaces       []plan.Reg // inputs, in the order of joined(spec)
 	joins            []plan.Reg // inputs, in the order of host.Cgroup.Joins
 
-	settings    []mountSettings // of spec.Mounts
-	sources     []plan.Reg      // captured host mounts, by index of spec.Mounts
-	hierarchies []plan.Reg      // captured cgroup directories (v1, without a cgroup namespace)
+	settings    []mountSettings    // of spec.Mounts
+	sources     []plan.Reg         // captured host mounts, by index of spec.Mounts
+	hierarchies map[int][]plan.Reg // captured cgroup directories (v1, without a cgroup namespace), by index of spec.Mounts
 	root        plan.Reg
 	rootDir     plan.Reg // the host's directory that the root is attached to
 	null        plan.Reg // the host's /dev/null, proven

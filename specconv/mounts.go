@@ -163,6 +163,9 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 	for _, o := range s.parameters {
 		c.at("set option "+strconv.Quote(m.Options[o.index]), "mounts", i, "options", o.index)
 		if o.flag {
+			if o.key == "iversion" || o.key == "noiversion" {
+				c.b.On(nil, unix.EINVAL) // a file system that keeps no such counters; mount(2) says nothing about it
+			}
 			c.b.FsFlag(ctx, o.key)
 		} else {
 			c.b.FsString(ctx, o.key, o.value)
@@ -340,8 +343,8 @@ func (c *compiler) attachCgroupV1(i int) {
 		c.at("mount cgroup hierarchy "+h.Name, "mounts", i)
 		var mount plan.Reg
 		if c.hierarchies != nil {
-			mount = c.b.CloneTree("", c.hierarchies[j], false)
-			c.b.Close(c.hierarchies[j])
+			mount = c.b.CloneTree("", c.hierarchies[i][j], false)
+			c.b.Close(c.hierarchies[i][j])
 			c.b.SetAttr(mount, plan.Attr{Set: s.set, Clear: s.clear, Propagation: unix.MS_PRIVATE})
 		} else {
 			mount = c.cgroupV1(h, s)
@@ -360,10 +363,12 @@ func (c *compiler) attachCgroupV1(i int) {
 
 // captureHierarchies copies the container's own directories, which a container without a cgroup namespace gets to see.
 func (c *compiler) captureHierarchies(i int) {
-	c.hierarchies = nil
+	if c.hierarchies == nil {
+		c.hierarchies = make(map[int][]plan.Reg)
+	}
 	for _, h := range c.host.Cgroup.Hierarchies {
 		c.at("open cgroup "+strconv.Quote(h.Own), "mounts", i)
-		c.hierarchies = append(c.hierarchies, c.b.Source(h.Own))
+		c.hierarchies[i] = append(c.hierarchies[i], c.b.Source(h.Own))
 	}
 }
 
