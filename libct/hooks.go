@@ -3,6 +3,7 @@ package libct
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -148,6 +149,10 @@ func namespaceKinds(spec *specs.Spec) (kinds uint64) {
 }
 
 func (h *hookRun) start(path string, args, env []string, where *insideOf) error {
+	// Ours are close-on-exec anyway; what the caller has left open or preserved for the container is none of the hook's business.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("keep descriptors from the hook: %w", err)
+	}
 	pidfd := -1
 	attr := &syscall.ProcAttr{
 		Env:   env,

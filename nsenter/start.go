@@ -53,7 +53,12 @@ func Start(p *plan.Plan, o Options) (*Process, error) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "parent"), os.NewFile(uintptr(pair[1]), "interpreter")
 	defer theirs.Close()
 	files := append(append(append(o.Stdio[:len(o.Stdio):len(o.Stdio)], o.Preserve...), theirs), o.Inputs...)
-	image, err := seal(encoded, len(files)+3)
+	// ForkExec first moves descriptors to numbers above all of them, one each; the image must not lie there.
+	highest := len(files)
+	for _, f := range files {
+		highest = max(highest, int(f.Fd()))
+	}
+	image, err := seal(encoded, highest+len(files)+2)
 	if err != nil {
 		ours.Close()
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,4 +149,13 @@ func parseMounts(mountinfo string) (list []mount) {
 // unescape undoes the octal escapes of names.
 func unescape(name string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(name)
+}
+
+// mountFor bind-mounts in the view for as long as a test runs.
+func (v *view) mountFor(t *testing.T, from, to string) {
+	t.Helper()
+	if err := v.do(func() error { return unix.Mount(from, to, "", unix.MS_BIND, "") }); err != nil {
+		t.Fatalf("bind %s to %s: %v", from, to, err)
+	}
+	t.Cleanup(func() { v.do(func() error { return unix.Unmount(to, unix.MNT_DETACH) }) })
 }
