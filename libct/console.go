@@ -96,6 +96,10 @@ func connect(path string) (int, error) {
 	if len(name) > 107 {
 		name = "/proc/self/fd/" + strconv.Itoa(dir) + "/" + filepath.Base(path)
 	}
+	if len(filepath.Base(path)) > unix.NAME_MAX {
+		unix.Close(fd)
+		return -1, fmt.Errorf("connect to socket %s: %w", path, unix.ENAMETOOLONG)
+	}
 	for {
 		err = unix.Connect(fd, &unix.SockaddrUnix{Name: name})
 		if err != unix.EINTR {

@@ -12,8 +12,9 @@ import (
 )
 
 // Delete removes container id and all it has on the host: processes, cgroup,
-// directory. It must be stopped, or created and not started; with force it may
-// be in any state, and its record damaged.
+// directory. It must be stopped; with force it may be in any state, and its
+// record damaged. (runc deletes a created container as well; the specification
+// wants an error: runtime.md#delete.)
 //
 // A delete that was interrupted, at whatever point, is finished by the next.
 // An unknown id is ErrNotExist, with force it is no error; what a create left

@@ -25,7 +25,8 @@ func TestDelete(t *testing.T) {
 		{"stopped by force", nil, false, phaseCreated, true, ""},
 		{"half-made", nil, false, phaseCreating, false, ""},
 		{"half-made with a process", spawn, false, phaseCreating, false, ""},
-		{"created", spawnInterpreter, true, phaseCreated, false, ""},
+		{"created", spawnInterpreter, true, phaseCreated, false, "cannot delete container c that is not stopped: created"},
+		{"created by force", spawnInterpreter, true, phaseCreated, true, ""},
 		{"running", spawn, false, phaseCreated, false, "cannot delete container c that is not stopped: running"},
 		{"running by force", spawn, false, phaseCreated, true, ""},
 	} {

@@ -55,6 +55,8 @@ func whyNot(root int, program string, errno unix.Errno) string {
 		return name + " is not a regular file"
 	case errno == unix.EACCES && st.Mode&0o111 == 0:
 		return name + " has no execute permission (chmod +x)"
+	case errno == unix.EACCES && bytes.HasPrefix(head, []byte("#!")) && whyNotScript(root, name, head) != "":
+		return whyNotScript(root, name, head)
 	case errno == unix.EACCES:
 		return name + " may not be executed by this user, or lies on a mount with noexec"
 	case bytes.HasPrefix(head, []byte("#!")):
@@ -78,8 +80,12 @@ func whyNotScript(root int, name string, head []byte) string {
 	if len(fields) == 0 {
 		return "script " + name + " names no interpreter after #!"
 	}
-	if _, _, err := look(root, fields[0]); err != nil {
-		return "script " + name + " needs the interpreter " + strconv.Quote(fields[0]) + ", which does not exist in the container"
+	interpreter := "script " + name + " needs the interpreter " + strconv.Quote(fields[0])
+	switch st, _, err := look(root, fields[0]); {
+	case err != nil:
+		return interpreter + ", which does not exist in the container"
+	case st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0:
+		return interpreter + ", which is no program"
 	}
 	return ""
 }

@@ -19,7 +19,7 @@ type filter struct {
 	pending *seccomp.Pending
 }
 
-// cacheDir is the directory of compiled filters below the state root; no container's id begins with a dot and a slash.
+// cacheDir is the directory of compiled filters below the state root; checkID keeps it from being a container's.
 const cacheDir = ".cache"
 
 // filterFacts takes the filter from the cache, or starts to compile it: the child is set up meanwhile.

@@ -34,10 +34,14 @@ func fullRecord() record {
 			Paths:   map[string]string{"": "/sys/fs/cgroup/unified/c1", "cpu": "/sys/fs/cgroup/cpu/c1"},
 			Inode:   77,
 		},
-		OwnPidns: true,
-		Systemd:  true,
-		Rootless: true,
-		Poststop: true,
+		OwnPidns:  true,
+		Systemd:   true,
+		Rootless:  true,
+		Poststart: true,
+		Poststop:  true,
+		HostMount: true,
+		NoKeyring: true,
+		StartOps:  map[string]string{"7": "/process/args/0\nexec /bin/sh"},
 	}
 }
 
@@ -51,7 +55,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 	for name, rec := range map[string]record{
 		"full":  full,
-		"small": {Schema: recordSchema, ID: "c", Phase: phaseCreating, Annotations: map[string]string{}, Cgroup: cgroups.State{Paths: map[string]string{}}},
+		"small": {Schema: recordSchema, ID: "c", Phase: phaseCreating, Annotations: map[string]string{}, StartOps: map[string]string{}, Cgroup: cgroups.State{Paths: map[string]string{}}},
 	} {
 		var got record
 		if err := got.decode(rec.append(nil)); err != nil {

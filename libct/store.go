@@ -81,12 +81,12 @@ func (c *container) path(name string) string {
 	return filepath.Join(c.r.path, c.id, name)
 }
 
-// checkID refuses what must not become a directory's name: the rule is runc's.
+// checkID refuses what must not become a directory's name: the rule is runc's, and the filters' own directory is none.
 func checkID(id string) error {
 	if id == "" {
 		return ErrEmptyID
 	}
-	if id == "." || id == ".." || len(id) > idLimit {
+	if id == "." || id == ".." || id == cacheDir || len(id) > idLimit {
 		return ErrInvalidID
 	}
 	for i := range len(id) {
