@@ -42,6 +42,7 @@ type compiler struct {
 	spec *specs.Spec
 	host *Host
 	b    *plan.Builder
+	err  error // why there is no plan for this spec
 
 	socket, listener plan.Reg
 	namespaces       []plan.Reg // inputs, in the order of joined(spec)
@@ -80,6 +81,9 @@ func Compile(spec *specs.Spec, host *Host) (*plan.Plan, error) {
 	for _, p := range phases {
 		c.b.At("", p.name)
 		p.run(c)
+	}
+	if c.err != nil {
+		return nil, c.err
 	}
 	return finish(c.b)
 }

@@ -2,6 +2,7 @@ package specconv
 
 import (
 	"encoding/binary"
+	"errors"
 	"path"
 	"slices"
 	"strconv"
@@ -179,7 +180,7 @@ func (c *compiler) console() {
 	c.at("open a terminal in the devpts at /dev/pts", "process", "terminal")
 	base, rest := c.base("/dev/pts/ptmx")
 	if rest != "ptmx" {
-		c.b.Fail(unix.ENODEV)
+		c.err = errors.New("/process/terminal: open a terminal: no file system of type devpts is mounted at /dev/pts")
 		return
 	}
 	master := c.b.Reopen("ptmx", base.mount, "ptmx")

@@ -291,8 +291,8 @@ func (c *compiler) program() string {
 // programs are the paths that args[0] can mean: itself if it has a slash, else one for each entry of the container's PATH.
 func (c *compiler) programs() (list []string) {
 	name := c.program()
-	if strings.Contains(name, "/") {
-		return []string{name}
+	if name == "" || strings.Contains(name, "/") {
+		return []string{name} // no entry of PATH is a program because its name is empty
 	}
 	for _, entry := range c.host.Env {
 		if dirs, ok := strings.CutPrefix(entry, "PATH="); ok {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"husk/internal/jsonscan"
 )
@@ -253,6 +254,14 @@ func (r *report) line(s string, parts ...any) {
 func (r *report) absolute(path string, parts ...any) {
 	if !strings.HasPrefix(path, "/") {
 		r.add(at(parts...), "%.100q is not an absolute path", path)
+	}
+	r.path(path, parts...)
+}
+
+// path checks a path for what no file can be named.
+func (r *report) path(path string, parts ...any) {
+	if len(path) >= unix.PathMax {
+		r.add(at(parts...), "is longer than %d bytes", unix.PathMax-1)
 	}
 	r.text(path, parts...)
 }

@@ -19,7 +19,7 @@ func checkCommand(r *report, p *specs.Process) {
 	case p.Cwd[0] != '/':
 		r.add("/cwd", "Cwd must be an absolute path")
 	}
-	r.text(p.Cwd, "cwd")
+	r.path(p.Cwd, "cwd")
 	if len(p.Args) == 0 {
 		r.add("/args", "args must not be empty")
 	}

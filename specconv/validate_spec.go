@@ -66,7 +66,7 @@ func checkRoot(r *report, s *specs.Spec) {
 	case s.Root.Path == "":
 		r.add("/root/path", "is required")
 	default:
-		r.text(s.Root.Path, "root", "path")
+		r.path(s.Root.Path, "root", "path")
 	}
 }
 
@@ -78,8 +78,8 @@ func checkMounts(r *report, s *specs.Spec) {
 }
 
 func checkMount(r *report, m *specs.Mount, i int) {
-	r.text(m.Destination, "mounts", i, "destination")
-	r.text(m.Source, "mounts", i, "source")
+	r.path(m.Destination, "mounts", i, "destination")
+	r.path(m.Source, "mounts", i, "source")
 	r.text(m.Type, "mounts", i, "type")
 	r.texts(m.Options, "mounts", i, "options")
 	r.count(len(m.Options), "mounts", i, "options")
