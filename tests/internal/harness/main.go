@@ -1,0 +1,122 @@
+// Package harness lets tests work with a built husk from outside: bundles, commands, and the proof that nothing is left on
+// the host.
+//
+// The tests of a package run in a pid and a mount namespace of their own (see [Main]). So every process and every mount that
+// is there besides those of the test is one that husk has left, whatever else happens on the machine meanwhile.
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	baseEnv   = "HUSK_TEST_BASE"   // directory of this run: set in the inner process
+	prefixEnv = "HUSK_TEST_PREFIX" // of the names of all its cgroups
+	binaryEnv = "HUSK"             // the program under test
+	busybox   = "/bin/busybox"     // a static one: what the root file systems consist of
+)
+
+// Main is TestMain: it runs the tests in namespaces of their own, or lets them skip themselves with the reason why that is
+// not possible.
+func Main(m *testing.M) {
+	switch {
+	case missing() != "":
+		os.Exit(m.Run())
+	case os.Getenv(baseEnv) == "":
+		code, err := enter()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "harness:", err)
+			code = 2
+		}
+		os.Exit(code)
+	}
+	if err := settle(); err != nil {
+		fmt.Fprintln(os.Stderr, "harness:", err)
+		os.Exit(2)
+	}
+	os.Exit(m.Run())
+}
+
+// missing says what the tests lack, "" if nothing.
+func missing() string {
+	if os.Geteuid() != 0 {
+		return "needs root"
+	}
+	if _, err := os.Stat(busybox); err != nil {
+		return "needs a static " + busybox + " (Debian: busybox-static)"
+	}
+	if _, err := os.Stat(Binary()); err != nil {
+		return "needs a built husk: make, or $" + binaryEnv
+	}
+	return ""
+}
+
+// Binary is the path of the program under test: $HUSK, or bin/husk of this work tree.
+func Binary() string {
+	name := os.Getenv(binaryEnv)
+	if name == "" {
+		name = "../../bin/husk"
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	return path
+}
+
+// enter runs this program again as the first process of a pid namespace, and removes what it leaves behind.
+func enter() (int, error) {
+	base, err := os.MkdirTemp("", "husk-test-")
+	if err != nil {
+		return 0, err
+	}
+	prefix := filepath.Base(base)
+	defer os.RemoveAll(base)
+	defer removeCgroups(prefix)
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), baseEnv+"="+base, prefixEnv+"="+prefix)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	var exit *exec.ExitError
+	if err := cmd.Run(); errors.As(err, &exit) {
+		return max(exit.ExitCode(), 1), nil
+	} else if err != nil {
+		return 0, fmt.Errorf("run the tests in namespaces of their own: %w", err)
+	}
+	return 0, nil
+}
+
+// settle makes the mounts of the new namespace private and shows its processes in /proc.
+func settle() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return os.Chmod(Base(), 0o755) // users without privilege take part in some tests
+}
+
+// Base is the directory of this run. Whatever is in it is removed at the end.
+func Base() string { return os.Getenv(baseEnv) }
+
+// Count is the value of an environment variable that says how often to do something, or usual.
+func Count(variable string, usual int) int {
+	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil && n > 0 {
+		return n
+	}
+	return usual
+}
