@@ -175,7 +175,7 @@ func securityModules(p *specs.Process) error {
 		}
 	}
 	if p.ApparmorProfile != "" {
-		on, err := linux.ReadFileAt(unix.AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16)
+		on, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
 		if err != nil || len(on) == 0 || on[0] != 'Y' {
 			return fmt.Errorf("/process/apparmorProfile: set the profile %q: AppArmor is not enabled on this host", p.ApparmorProfile)
 		}
@@ -203,7 +203,7 @@ func cgroupFacts(state cgroups.State, p *cgroups.Placement) specconv.Cgroup {
 
 // visibleMounts lists the mounts of procfs and sysfs. Only --no-pivot needs it: it is the one reader of mountinfo.
 func visibleMounts() (list []string, err error) {
-	data, err := linux.ReadFileAt(unix.AT_FDCWD, "/proc/self/mountinfo", 64<<20)
+	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("read mounts: %w", err)
 	}
