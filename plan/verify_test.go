@@ -154,8 +154,8 @@ var brokenNames = []brokenPlan{
 		nth(p, unix.SYS_OPEN_TREE, 1).Args[1] = nth(p, unix.SYS_OPENAT2, 0).Args[1]
 	}, "a name that is resolved again"},
 	{"V2", "a mount point by a name", "", nil, func(p *Plan) { nth(p, unix.SYS_MOVE_MOUNT, 0).Args[4] = Imm(unix.MOVE_MOUNT_F_EMPTY_PATH) }, "move_mount: operand 4"},
-	{"V2", "the unmount of a name in the container", "mounted", func(c *typical) { c.UnmountHost("/proc") }, nil, "before anything is attached"},
-	{"V2", "the unmount of a name with links", "begin", func(c *typical) { c.UnmountHost("/proc/../sys") }, nil, "before anything is attached"},
+	{"V2", "the unmount of a name in the container", "inside", func(c *typical) { c.UnmountHost("/proc") }, nil, "the old root"},
+	{"V2", "the unmount of a name with links", "begin", func(c *typical) { c.UnmountHost("/proc/../sys") }, nil, "by a clean absolute name"},
 	{"V2", "pivot_root by a name", "", nil, func(p *Plan) { nth(p, unix.SYS_PIVOT_ROOT, 0).Args[1] = nth(p, unix.SYS_OPEN_TREE, 0).Args[1] }, "by name instead of the working directory"},
 	{"V3", "a new file in a directory of two names", "mounted", func(c *typical) { c.Create(c.dev, "a/b", 0o600) }, nil, "what is created is one name"},
 	{"V3", "a new file that may exist", "", nil, func(p *Plan) {

@@ -48,7 +48,6 @@ func (c *compiler) attachRoot() {
 		c.at("open the host's root", "root", "path")
 		at = c.b.OpenHost("host", "/", unix.O_DIRECTORY)
 	}
-	c.hideHost()
 	c.makeMask()
 	c.at("attach rootfs "+strconv.Quote(c.host.Rootfs), "root", "path")
 	c.b.MoveMount(c.root, at)
@@ -108,6 +107,7 @@ func (c *compiler) hideHost() {
 
 // changeRoot makes the root mount the root of this process and lets go of everything else.
 func (c *compiler) changeRoot() {
+	c.hideHost()
 	c.at("change the root", "root", "path")
 	c.b.Chdir(c.root)
 	if c.host.NoPivot || !c.has(specs.MountNamespace) {
