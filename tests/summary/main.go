@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -58,9 +59,8 @@ func (r *run) take(e event) {
 		t := r.test(e.Package, e.Test)
 		t.output = append(t.output, e.Output)
 	case "run":
-		if i := strings.LastIndexByte(e.Test, '/'); i >= 0 {
-			r.test(e.Package, e.Test[:i]).parent = true
-		}
+		r.test(e.Package, e.Test)
+		r.above(e.Package, e.Test, func(t *test) { t.parent = true })
 	case "pass", "fail", "skip":
 		r.end(e)
 	}
@@ -91,15 +91,26 @@ func (r *run) end(e event) {
 	}
 }
 
-// fault tells everything that contains a failed test.
+// above calls f for each test that contains the named one. A subtest's name may have slashes itself, so only those parts of
+// the name count that have run as tests.
+func (r *run) above(pkg, name string, f func(*test)) {
+	for i, c := range name {
+		if t := r.tests[key(pkg, name[:i])]; c == '/' && t != nil {
+			f(t)
+		}
+	}
+}
+
+// fault tells everything that contains a failed test, and its package.
 func (r *run) fault(pkg, name string) {
-	for name != "" {
-		name = name[:max(0, strings.LastIndexByte(name, '/'))]
-		r.test(pkg, name).faulted = true
+	r.above(pkg, name, func(t *test) { t.faulted = true })
+	if name != "" {
+		r.test(pkg, "").faulted = true
 	}
 }
 
 func (r *run) endPackage(e event, t *test) {
+	r.unfinished(e.Package)
 	if e.Action == "fail" && !t.faulted {
 		r.failed++
 		for path, lines := range r.build {
@@ -112,7 +123,7 @@ func (r *run) endPackage(e event, t *test) {
 	if slices.ContainsFunc(t.output, func(line string) bool { return strings.Contains(line, "[no test files]") }) {
 		return
 	}
-	fmt.Fprintf(r.out, "%-5s %s (%.1f s)\n", map[string]string{"pass": "ok", "fail": "FAIL", "skip": "none"}[e.Action], e.Package, e.Elapsed)
+	fmt.Fprintf(r.out, "%-6s %s (%.1f s)\n", map[string]string{"pass": "ok", "fail": "failed", "skip": "none"}[e.Action], e.Package, e.Elapsed)
 }
 
 func (r *run) indent(lines []string) {
@@ -121,11 +132,14 @@ func (r *run) indent(lines []string) {
 	}
 }
 
-// unfinished counts the tests that were running when their package was ended.
-func (r *run) unfinished() {
-	for name, t := range r.tests {
-		if t.result == "" && !t.parent {
+// unfinished counts the tests of a package that were running when it was ended.
+func (r *run) unfinished(pkg string) {
+	for _, name := range slices.Sorted(maps.Keys(r.tests)) {
+		t := r.tests[name]
+		if test, ok := strings.CutPrefix(name, pkg+" "); ok && test != "" && t.result == "" && !t.parent {
+			t.result = "fail"
 			r.failed++
+			r.fault(pkg, test)
 			fmt.Fprintf(r.out, "FAIL  %s: no end\n", name)
 			r.indent(t.output)
 		}
@@ -165,7 +179,6 @@ func main() {
 		fmt.Fprintln(r.out, "read the test events:", err)
 		r.failed++
 	}
-	r.unfinished()
 	fmt.Fprintf(r.out, "go: %d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
 	if r.failed > 0 {
 		os.Exit(1)
