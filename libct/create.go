@@ -78,6 +78,7 @@ func (k *creation) create(detached bool) (err error) {
 	if err := k.makeGate(); err != nil {
 		return err
 	}
+	stopPoint("create-gate")
 	if k.plan, err = specconv.Compile(k.spec, k.host); err != nil {
 		return err
 	}

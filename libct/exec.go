@@ -323,6 +323,7 @@ func (x *execution) serve(p *plan.Plan) error {
 		case e.Gate.Step != specconv.GateFilter:
 			return fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
 		}
+		stopPoint("exec-gate")
 		code, err := x.filter.wait(x.r.warn)
 		if err != nil {
 			return err
@@ -351,6 +352,7 @@ func (c *container) startContainerHooks(spec *specs.Spec) error {
 		if err := c.startContainerHook(spec, &spec.Hooks.StartContainer[i]); err != nil {
 			return fmt.Errorf("error running startContainer hook #%d: %w", i, err) // runc's words
 		}
+		stopPoint("hook-startContainer")
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ func (r *Runtime) runHooks(c *container, kind string) error {
 		if err := c.hook(kind, i, &spec.Hooks.Poststop[i], Stopped, nil); err != nil {
 			r.warn("%v", err)
 		}
+		stopPoint("hook-" + kind)
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	if err != nil {
 		return -1, err
 	}
+	stopPoint("run-ended")
 	if o.Keep {
 		k.release()
 		return exit, nil

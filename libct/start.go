@@ -75,6 +75,7 @@ func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
 		case err != nil:
 			return err
 		}
+		stopPoint("start-gate")
 		if e.Gate.Step != specconv.GateStart {
 			return fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
 		}

@@ -1,0 +1,243 @@
+package crash
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"husk/tests/internal/harness"
+)
+
+// Which commands come to which stop points. Points of create are also those of run.
+var commands = map[string]string{
+	"create": "create", "gate": "create", "hook-prestart": "create", "hook-createRuntime": "create", "hook-createContainer": "create",
+	"start": "start", "hook-startContainer": "start", "hook-poststart": "start",
+	"exec": "exec", "run": "run", "delete": "delete", "hook-poststop": "delete",
+}
+
+// hookKinds are the hooks that have a stop point behind each.
+var hookKinds = []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
+
+// points reads the names of the stop points from the sources, so that none can be added without being tested.
+func points(t *testing.T) (list []string) {
+	sources, err := filepath.Glob("../../libct/*.go")
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no sources of libct: %v", err)
+	}
+	call := regexp.MustCompile(`stopPoint\("([^"]+)"( \+ )?`)
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, m := range call.FindAllStringSubmatch(string(text), -1) {
+			switch {
+			case m[2] == "":
+				list = append(list, m[1])
+			case m[1] == "gate-":
+				list = append(list, gates(t)...)
+			case m[1] == "hook-":
+				for _, kind := range hookKinds {
+					list = append(list, "hook-"+kind)
+				}
+			default:
+				t.Errorf("stop points %q of unknown names", m[1])
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// gates are those that create answers: of those in specconv all but the last, and that of start.
+func gates(t *testing.T) (list []string) {
+	text, err := os.ReadFile("../../specconv/host.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\tGate(\w+)\s+= "([^"]+)"`).FindAllStringSubmatch(string(text), -1) {
+		if m[1] != "Created" && m[1] != "Start" {
+			list = append(list, "gate-"+m[2])
+		}
+	}
+	if len(list) == 0 {
+		t.Fatal("no gates found in specconv")
+	}
+	return list
+}
+
+// everything is a container that comes to every stop point: each gate and each hook.
+const everything = `
+/process/terminal true
+/process/args ["/bin/sh", "-c", "touch /data/ran; exec sleep 1000"]
+/mounts/- {"destination": "/missing", "type": "tmpfs", "source": "tmpfs"}
+/mounts/- {"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}
+/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]}
+/hooks/prestart [{"path": "/bin/true"}]
+/hooks/createRuntime [{"path": "/bin/true"}]
+/hooks/createContainer [{"path": "/bin/true"}]
+/hooks/startContainer [{"path": "/bin/true"}]
+/hooks/poststart [{"path": "/bin/true"}]
+/hooks/poststop [{"path": "/bin/true"}]
+`
+
+func TestStopPoints(t *testing.T) {
+	for _, point := range points(t) {
+		prefix, _, _ := strings.Cut(point, "-")
+		command := commands[point]
+		if command == "" {
+			command = commands[prefix]
+		}
+		if command == "" {
+			t.Errorf("stop point %q: no command is known to come to it", point)
+			continue
+		}
+		t.Run(point, func(t *testing.T) {
+			switch command {
+			case "create":
+				t.Run("create", func(t *testing.T) { killedAtCreate(t, point, "create") })
+				t.Run("run", func(t *testing.T) { killedAtCreate(t, point, "run", "--detach") })
+			case "start":
+				killedAtStart(t, point)
+			case "exec":
+				killedAtExec(t, point)
+			case "delete":
+				killedAtDelete(t, point)
+			case "run":
+				killedAtRun(t, point)
+			}
+		})
+	}
+}
+
+// console makes a socket that takes terminals.
+func console(b *harness.Box) string {
+	b.T.Helper()
+	path := filepath.Join(b.Dir, "console")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	b.T.Cleanup(func() { l.Close() })
+	return path
+}
+
+// killedAt runs a command that ends at a point.
+func killedAt(b *harness.Box, point string, args ...string) {
+	b.T.Helper()
+	b.Env = []string{"HUSK_STOP_AT=" + point}
+	res := b.Husk(args...)
+	b.Env = nil
+	if res.Code != -1 {
+		b.T.Fatalf("%q did not come to %s: exit status %d %s", args, point, res.Code, res.Err)
+	}
+}
+
+// restored has delete --force clean up, and proves it.
+func restored(b *harness.Box, bundle string, before harness.Sight) {
+	b.T.Helper()
+	b.Must("delete", "--force", "c")
+	if s := b.Status("c"); s != "absent" {
+		b.T.Errorf("state is %q after delete --force", s)
+	}
+	forget(bundle)
+	before.Same(b.T, b)
+	b.Must("delete", "--force", "c")
+}
+
+func killedAtCreate(t *testing.T, point string, command ...string) {
+	b := newBox(t)
+	bundle := b.Bundle(everything)
+	socket := console(b)
+	before := b.Look()
+	killedAt(b, point, append(command, "--bundle", bundle, "--console-socket", socket, "c")...)
+	await(b, "c", []string{"absent", "stopped"}, []string{"creating", "created"})
+	if ran(bundle) {
+		t.Error("the program has run")
+	}
+	if out := b.Must("list", "--quiet"); strings.TrimSpace(out) != "c" && strings.TrimSpace(out) != "" {
+		t.Errorf("list: %q", out)
+	}
+	if res := b.Husk("start", "c"); res.Code == 0 {
+		t.Error("start of what is left works")
+	}
+	restored(b, bundle, before)
+	b.Configure(bundle, `/process/args ["/bin/sleep", "1000"]`)
+	again(b, bundle)
+}
+
+func killedAtStart(t *testing.T, point string) {
+	b := newBox(t)
+	bundle := b.Bundle(everything)
+	socket := console(b)
+	before := b.Look()
+	b.Must("create", "--bundle", bundle, "--console-socket", socket, "c")
+	killedAt(b, point, "start", "c")
+	switch s := await(b, "c", []string{"created", "running", "stopped"}, nil); s {
+	case "created":
+		if ran(bundle) {
+			t.Error("created, and the program has run")
+		}
+		if res := b.Husk("start", "c"); res.Code != 0 && b.Status("c") != "stopped" {
+			t.Errorf("start once more: %s", res.Err)
+		}
+	case "running":
+		if res := b.Husk("start", "c"); res.Code == 0 {
+			t.Error("a running container can be started")
+		}
+	}
+	restored(b, bundle, before)
+}
+
+func killedAtExec(t *testing.T, point string) {
+	b := newBox(t)
+	bundle := b.Bundle(`/process/args ["/bin/sleep", "1000"]`,
+		`/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]}`)
+	before := b.Look()
+	b.Must("run", "--detach", "--bundle", bundle, "c")
+	inside := b.Look()
+	inside.Files = nil
+	os.RemoveAll(filepath.Join(b.Root, ".cache")) // exec asks for the filter
+	killedAt(b, point, "exec", "c", "/bin/touch", "/data/ran")
+	inside.Same(t, b) // it may have run, but neither waits nor hangs
+	if s := b.Status("c"); s != "running" {
+		t.Errorf("state is %q", s)
+	}
+	b.Must("exec", "c", "/bin/true")
+	restored(b, bundle, before)
+}
+
+func killedAtDelete(t *testing.T, point string) {
+	b := newBox(t)
+	bundle := b.Bundle("/process/args [\"/bin/sleep\", \"1000\"]\n/hooks/poststop [{\"path\": \"/bin/true\"}]")
+	before := b.Look()
+	b.Must("run", "--detach", "--bundle", bundle, "c")
+	killedAt(b, point, "delete", "--force", "c")
+	wanted := []string{"absent", "stopped"}
+	if point == "delete-locked" {
+		wanted = []string{"running"}
+	}
+	await(b, "c", wanted, []string{"running"})
+	restored(b, bundle, before)
+	again(b, bundle)
+}
+
+func killedAtRun(t *testing.T, point string) {
+	b := newBox(t)
+	bundle := b.Bundle(`/process/args ["/bin/touch", "/data/ran"]`)
+	before := b.Look()
+	killedAt(b, point, "run", "--bundle", bundle, "c")
+	await(b, "c", []string{"stopped"}, []string{"running"})
+	if !ran(bundle) {
+		t.Error("the program has not run")
+	}
+	restored(b, bundle, before)
+	again(b, bundle)
+}
