@@ -22,6 +22,9 @@ func (k *creation) handOverConsole(e nsenter.Event) error {
 
 // giveConsole sends the master to a console socket, or gives a copy of it to the caller of a foreground process.
 func giveConsole(master *os.File, socket string, take func(*os.File) error) error {
+	if err := unix.SetNonblock(int(master.Fd()), false); err != nil { // as the ptmx of a bound /dev is opened
+		return fmt.Errorf("set the modes of the terminal: %w", err)
+	}
 	if err := clearONLCR(master); err != nil {
 		return err
 	}

@@ -298,6 +298,15 @@ func (b *Builder) Reopen(reg string, mount Reg, name string) Reg {
 	return b.Open(reg, mount, name, unix.O_RDWR|unix.O_NOCTTY, Literal)
 }
 
+// boundPtmx is the one name below the root that is opened for real.
+const boundPtmx = "dev/ptmx"
+
+// OpenBoundPtmx opens the ptmx of a /dev or /dev/pts that is not of this plan. The next ops must prove what it is. The
+// descriptor does not block.
+func (b *Builder) OpenBoundPtmx(root Reg) Reg {
+	return b.Open("ptmx", root, boundPtmx, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, InRoot)
+}
+
 // IoctlPtr is ioctl(2) with a structure as argument.
 func (b *Builder) IoctlPtr(fd Reg, request uint64, arg Data) {
 	b.call(unix.SYS_IOCTL, Val(fd), Imm(request), Ptr(arg))

@@ -26,7 +26,7 @@ func (v *verifier) class(op *Op, r *rule) Class {
 		switch {
 		case dir == HostDir:
 			return Root
-		case op.Args[0] != cwd:
+		case dir != HostSource:
 			return Copy
 		}
 	case unix.SYS_FSMOUNT:
@@ -100,6 +100,11 @@ func checkOpen(v *verifier, op *Op) error {
 	case dir == Proc:
 		if flags&unix.O_WRONLY == 0 {
 			return errors.New("procfs is only written to")
+		}
+	case dir == Root && name == boundPtmx:
+		// A /dev that config.json binds: the open must not wait for anybody, and what it gives must be a ptmx.
+		if flags&(unix.O_NONBLOCK|unix.O_NOCTTY) != unix.O_NONBLOCK|unix.O_NOCTTY || !v.proven(op.Result) {
+			return errors.New("a ptmx that statx does not prove to be one (CVE-2025-52565)")
 		}
 	case dir != Mount || name != "ptmx" && name != "null" || resolve != Literal:
 		return errors.New("nothing in a container is opened for real but ptmx of a new devpts and null of a new /dev")

@@ -47,7 +47,7 @@ func (s classSet) has(c Class) bool { return s&(1<<c) != 0 }
 var (
 	places = only(Root, Mount, Source, Inside, Proc)
 	mounts = only(Root, Mount, Source, Copy, Proc)
-	inodes = only(Root, Mount, Source, Inside, Proc, HostNode, Created)
+	inodes = only(Root, Mount, Source, Inside, Proc, HostNode, Created, PtyMaster)
 )
 
 // rule is one system call that a plan may contain: its operands, the errnos that may be tolerated and what its result is.

@@ -39,6 +39,10 @@ var brokenOrder = []brokenPlan{
 	{"V7", "a mount that is attached twice", "mounted", func(c *typical) { c.MoveMount(c.dev, c.target("x")) }, nil, "a mount that is attached already"},
 	{"V7", "a mount on a detached one", "captured", func(c *typical) { c.MoveMount(c.source, c.root) }, nil, "a place on a mount that is not attached itself"},
 	{"V9", "a mount after a mask", "restricted", func(c *typical) { c.newMount("tmpfs") }, nil, "a mount after something was masked"},
+	{"V9", "a copy of a host source after a mask", "begin", func(c *typical) { c.CloneTree("", c.Source("/srv/late"), true) }, func(p *Plan) {
+		late := nth(p, unix.SYS_OPEN_TREE, 0).Result
+		nth(p, unix.SYS_MOVE_MOUNT, 6).Args[0] = Val(late)
+	}, "a mount after something was masked"},
 	{"V9", "a mount after the root was changed", "inside", func(c *typical) { c.CloneTree("", c.root, true) }, nil, "after the root was changed"},
 	{"V9", "a mount that is attached after the root was changed", "restricted", func(c *typical) { c.CloneTree("", c.dev, true) }, func(p *Plan) {
 		at, chdir := indexOf(p, Call, unix.SYS_OPEN_TREE, 4), nth(p, unix.SYS_SETSID, 0)

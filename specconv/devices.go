@@ -178,12 +178,10 @@ func (c *compiler) console() {
 		return
 	}
 	c.at("open a terminal in the devpts at /dev/pts", "process", "terminal")
-	base, rest := c.base("/dev/pts/ptmx")
-	if rest != "ptmx" {
-		c.err = errors.New("/process/terminal: open a terminal: no file system of type devpts is mounted at /dev/pts")
+	master := c.ptmx()
+	if c.err != nil {
 		return
 	}
-	master := c.b.Reopen("ptmx", base.mount, "ptmx")
 	c.b.IoctlPtr(master, unix.TIOCSPTLCK, c.b.Struct(make([]byte, 8)))
 	if size := c.spec.Process.ConsoleSize; size != nil {
 		c.at("set the size of the terminal", "process", "consoleSize")
@@ -200,6 +198,21 @@ func (c *compiler) console() {
 	c.b.SendFD(c.socket, master)
 	c.b.Gate(GateConsole, c.scratch, scratchSize)
 	c.b.Close(master)
+}
+
+// ptmx opens the multiplexer of the devpts that the container has, new or bound.
+func (c *compiler) ptmx() plan.Reg {
+	if base, rest := c.base("/dev/pts/ptmx"); rest == "ptmx" {
+		return c.b.Reopen("ptmx", base.mount, "ptmx")
+	}
+	bound := slices.ContainsFunc(c.places, func(p place) bool { return !p.own && (p.name == "/dev" || p.name == "/dev/pts") })
+	if !bound {
+		c.err = errors.New("/process/terminal: open a terminal: no file system of type devpts is mounted at /dev/pts")
+		return plan.NoReg
+	}
+	master := c.b.OpenBoundPtmx(c.root)
+	c.requireDevice(master, unix.S_IFCHR, 5, 2)
+	return master
 }
 
 // makeConsole binds the terminal to /dev/console.
