@@ -22,6 +22,11 @@ import (
 func diagnose(op *nsenter.OpError, pid int) error {
 	program, ok := strings.CutPrefix(op.Origin.Step, "exec ")
 	if !ok || strings.HasPrefix(op.Origin.Step, "exec: ") {
+		for _, h := range hints {
+			if h.errno == op.Errno && strings.HasPrefix(op.Origin.Step, h.step) {
+				return fmt.Errorf("%w (%s)", op, h.text)
+			}
+		}
 		return op
 	}
 	root, err := linux.Openat(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
@@ -40,6 +45,32 @@ func diagnose(op *nsenter.OpError, pid int) error {
 		return fmt.Errorf("%s: %w", why, op)
 	}
 	return op
+}
+
+// hints say what to do about a failed op, by the beginning of its step and its errno.
+var hints = []struct {
+	step  string
+	errno unix.Errno
+	text  string
+}{
+	{"open file system", unix.ENODEV, "the kernel does not know this file system; is its module loaded?"},
+	{"open file system", unix.EPERM, "a container may not mount this file system"},
+	{"set option", unix.EINVAL, "the file system does not know this option or value"},
+	{"set source", unix.EINVAL, "the kernel takes at most 255 bytes"},
+	{"mount the file", unix.EINVAL, "the mount point is a directory"},
+	{"mount the file", unix.ENOTDIR, "the mount point is a directory"},
+	{"mount the directory", unix.EINVAL, "the mount point is not a directory"},
+	{"mount the directory", unix.ENOTDIR, "the mount point is not a directory"},
+	{"open mount point", unix.ENOTDIR, "a part of the path is not a directory"},
+	{"open mount point", unix.ELOOP, "the path is, or leads through, a symbolic link"},
+	{"check that the place", unix.EXDEV, "the mount point leads into /proc, which would hide what the runtime itself relies on"},
+	{"set oom_score_adj", unix.EACCES, "less than what the runtime itself has needs CAP_SYS_RESOURCE"},
+	{"set RLIMIT", unix.EPERM, "more than the hard limit of the runtime needs CAP_SYS_RESOURCE"},
+	{"join a new session keyring", unix.EDQUOT, "the user has too many keys: sysctl kernel.keys.maxkeys and kernel.keys.maxbytes"},
+	{"change to directory", unix.ENOENT, "the working directory does not lie inside the container"},
+	{"make device", unix.EPERM, "making device nodes needs CAP_MKNOD"},
+	{"load the seccomp filter", unix.EINVAL, "the kernel does not know a flag or action of the filter"},
+	{"start a session", unix.EPERM, "the process leads a process group already"},
 }
 
 // whyNot says what is wrong with a program, "" if that is not to be seen.

@@ -225,14 +225,15 @@ func joinedNamespaces(spec *specs.Spec) (files []*os.File, err error) {
 		file, err := openNamespace(ns)
 		if err != nil {
 			closeAll(files)
-			return nil, fmt.Errorf("/linux/namespaces: join %s namespace %q: %w", ns.Type, ns.Path, err)
+			index := slices.Index(spec.Linux.Namespaces, ns)
+			return nil, fmt.Errorf("/linux/namespaces/%d: join %s namespace %q: %w", index, ns.Type, ns.Path, err)
 		}
 		files = append(files, file)
 	}
 	return files, nil
 }
 
-var errNamespace = errors.New("this is not a namespace of that type")
+var errNamespace = errors.New("the file is not a namespace of that type")
 
 func openNamespace(ns specs.LinuxNamespace) (*os.File, error) {
 	fd, err := linux.Openat(unix.AT_FDCWD, ns.Path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)

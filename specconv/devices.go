@@ -141,7 +141,7 @@ func (c *compiler) makeNode(n node) {
 	if !fresh {
 		c.b.Skip(done)
 		c.b.Bind(there)
-		c.b.Step("check the existing device " + strconv.Quote(n.name))
+		c.b.Step("make device " + strconv.Quote(n.name) + ": something else is there already")
 		old := c.b.Open("", dir, name, unix.O_PATH|unix.O_NOFOLLOW, plan.Plain)
 		c.requireDevice(old, n.mode&unix.S_IFMT, n.major, n.minor)
 		c.b.Close(old)

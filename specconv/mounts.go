@@ -113,7 +113,14 @@ func (c *compiler) attachBind(i int) {
 
 // attach moves a detached mount to its place.
 func (c *compiler) attach(i int, mount, to plan.Reg, p place) {
-	c.at("mount "+strconv.Quote(c.spec.Mounts[i].Source)+" at "+strconv.Quote(c.spec.Mounts[i].Destination), "mounts", i)
+	what := "mount "
+	if c.settings[i].bind && !c.settings[i].remount {
+		what = "mount the file "
+		if c.host.Sources[i].Dir {
+			what = "mount the directory "
+		}
+	}
+	c.at(what+strconv.Quote(c.spec.Mounts[i].Source)+" at "+strconv.Quote(c.spec.Mounts[i].Destination), "mounts", i)
 	c.b.MoveMount(mount, to)
 	c.b.Close(to)
 	c.places = append(c.places, p)
@@ -176,7 +183,7 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 		c.b.FsString(ctx, "mode", strconv.FormatUint(uint64(mode), 8))
 	}
 	c.label(i, ctx, fstype)
-	c.at("make file system "+strconv.Quote(fstype), "mounts", i)
+	c.at("make file system "+strconv.Quote(fstype)+" of "+strconv.Quote(m.Source), "mounts", i)
 	c.b.FsCreate(ctx)
 	mount := c.b.FsMount(mountName(m.Destination), ctx, attrs)
 	c.b.Close(ctx)
