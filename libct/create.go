@@ -36,7 +36,6 @@ type creation struct {
 	inputs   []*os.File
 	process  *nsenter.Process
 	hooksRun bool
-	standsAt plan.Origin // the gate that the process stands at
 }
 
 // Create makes a container from a bundle; its process then waits for Start. If it fails nothing is left behind.

@@ -127,8 +127,16 @@ var machines = []struct {
 	name   string
 	goarch string
 }{
-	{3, "i386", "386"}, {8, "mips", "mips"}, {20, "powerpc", "ppc"}, {21, "ppc64", "ppc64le"}, {22, "s390x", "s390x"},
-	{40, "arm", "arm"}, {62, "x86-64", "amd64"}, {183, "aarch64", "arm64"}, {243, "riscv", "riscv64"}, {258, "loongarch", "loong64"},
+	{3, "i386", "386"},
+	{8, "mips", "mips"},
+	{20, "powerpc", "ppc"},
+	{21, "ppc64", "ppc64le"},
+	{22, "s390x", "s390x"},
+	{40, "arm", "arm"},
+	{62, "x86-64", "amd64"},
+	{183, "aarch64", "arm64"},
+	{243, "riscv", "riscv64"},
+	{258, "loongarch", "loong64"},
 }
 
 func whyNotELF(root int, name string, head []byte) string {

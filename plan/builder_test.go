@@ -64,7 +64,8 @@ func TestBuilderMisuse(t *testing.T) {
 func TestBuilderShares(t *testing.T) {
 	b := NewBuilder(3)
 	in := b.Input("parent", Socket)
-	if b.String("a") != b.String("a") || b.Struct([]byte{1}) != b.Struct([]byte{1}) || b.Space(8) == b.Space(8) {
+	text, structure, space := b.String("a"), b.Struct([]byte{1}), b.Space(8)
+	if b.String("a") != text || b.Struct([]byte{1}) != structure || b.Space(8) == space {
 		t.Error("the data are not shared as they should be")
 	}
 	first := b.Open("", in, "a", unix.O_PATH, InRoot)

@@ -249,7 +249,7 @@ func (b *Builder) SetDomainname(s string) {
 	b.call(unix.SYS_SETDOMAINNAME, Ptr(b.String(s)), Imm(len(s)))
 }
 
-// SetGroups, SetGID and SetUID set the credentials for good.
+// SetGroups sets the supplementary groups, exactly these.
 func (b *Builder) SetGroups(gids []uint32) {
 	list := make([]byte, 0, 4*len(gids))
 	for _, g := range gids {

@@ -69,8 +69,11 @@ func errnos(l ...unix.Errno) []unix.Errno { return l }
 
 // rules lists every system call of a plan. Adding one is a decision about security: say in check what it must not do.
 var rules = []rule{
-	{unix.SYS_OPENAT2, "openat2", []operand{{form: dirfd, classes: places}, f(text), f(openHow), f(number)},
-		errnos(unix.ENOENT, unix.ENOTDIR, unix.EEXIST, unix.EACCES), Inside, checkOpen},
+	{
+		unix.SYS_OPENAT2, "openat2",
+		[]operand{{form: dirfd, classes: places}, f(text), f(openHow), f(number)},
+		errnos(unix.ENOENT, unix.ENOTDIR, unix.EEXIST, unix.EACCES), Inside, checkOpen,
+	},
 	{unix.SYS_MKDIRAT, "mkdirat", []operand{in(places), f(single), f(octal)}, errnos(unix.EEXIST), Unset, nil},
 	{unix.SYS_MKNODAT, "mknodat", []operand{in(places), f(single), f(octal), f(number)}, errnos(unix.EEXIST), Unset, nil},
 	{unix.SYS_SYMLINKAT, "symlinkat", []operand{f(text), in(places), f(single)}, errnos(unix.EEXIST), Unset, nil},
@@ -80,8 +83,11 @@ var rules = []rule{
 	{unix.SYS_FCHOWN, "fchown", []operand{f(number), f(number), f(number)}, errnos(unix.EINVAL, unix.EPERM, unix.EROFS), Unset, checkStdio},
 	{unix.SYS_STATX, "statx", []operand{in(inodes), f(empty), f(number), f(number), f(buffer)}, nil, Unset, nil},
 	{unix.SYS_FSTATFS, "fstatfs", []operand{in(inodes), f(buffer)}, nil, Unset, nil},
-	{unix.SYS_OPEN_TREE, "open_tree", []operand{{form: fd, classes: only(HostDir, HostNode, HostSource, Mount, Proc, Root, Inside, Terminal)}, f(text), set(treeNames)},
-		nil, Source, checkOpenTree},
+	{
+		unix.SYS_OPEN_TREE, "open_tree",
+		[]operand{{form: fd, classes: only(HostDir, HostNode, HostSource, Mount, Proc, Root, Inside, Terminal)}, f(text), set(treeNames)},
+		nil, Source, checkOpenTree,
+	},
 	{unix.SYS_MOUNT_SETATTR, "mount_setattr", []operand{{form: dirfd, classes: mounts}, f(text), set(treeNames), f(mountAttr), f(number)}, nil, Unset, checkSetAttr},
 	{unix.SYS_MOVE_MOUNT, "move_mount", []operand{in(mounts), f(empty), in(places | only(HostDir, Created)), f(empty), all(moveNames)}, nil, Unset, checkMove},
 	{unix.SYS_FSOPEN, "fsopen", []operand{f(text), all(fsopenNames)}, nil, Context, checkBeforePivot},
@@ -112,8 +118,11 @@ var rules = []rule{
 	{unix.SYS_DUP3, "dup3", []operand{in(only(Terminal, Created)), f(number), f(null)}, nil, Unset, checkStdio},
 	{unix.SYS_SENDMSG, "sendmsg", []operand{in(only(Socket)), f(buffer), f(number)}, nil, Unset, nil},
 	{unix.SYS_ACCEPT4, "accept4", []operand{in(only(Listener)), f(null), f(null), all(acceptNames)}, nil, Socket, nil},
-	{unix.SYS_FACCESSAT2, "faccessat2", []operand{{form: dirfd}, f(text), f(number), f(number)},
-		errnos(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG), Unset, checkAfterPivot},
+	{
+		unix.SYS_FACCESSAT2, "faccessat2",
+		[]operand{{form: dirfd}, f(text), f(number), f(number)},
+		errnos(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG), Unset, checkAfterPivot,
+	},
 	{unix.SYS_SECCOMP, "seccomp", []operand{f(number), set(seccompNames), f(buffer)}, nil, Unset, nil},
 	{unix.SYS_EXECVE, "execve", []operand{f(text), f(vector), f(vector)}, errnos(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG), Unset, nil},
 }

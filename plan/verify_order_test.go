@@ -115,6 +115,3 @@ var brokenOrder = []brokenPlan{
 		c.Exec("/bin/sh", c.Argv([]string{"sh"}), c.Argv(nil))
 	}, nil, "an op between two ways"},
 }
-
-// lateSource is the register of the first source.
-func lateSource(p *Plan) Reg { return nth(p, unix.SYS_OPEN_TREE, 0).Result }

@@ -70,8 +70,12 @@ func condition(c specs.LinuxSeccompArg, no uint8) []unix.SockFilter {
 	case specs.OpMaskedEqual:
 		datum := c.Value & c.ValueTwo
 		return []unix.SockFilter{
-			loadHigh, {Code: opMask, K: high}, {Code: opEqual, Jf: no + 3, K: uint32(datum >> 32)},
-			loadLow, {Code: opMask, K: low}, {Code: opEqual, Jf: no, K: uint32(datum)},
+			loadHigh,
+			{Code: opMask, K: high},
+			{Code: opEqual, Jf: no + 3, K: uint32(datum >> 32)},
+			loadLow,
+			{Code: opMask, K: low},
+			{Code: opEqual, Jf: no, K: uint32(datum)},
 		}
 	case specs.OpEqualTo:
 		return []unix.SockFilter{loadHigh, {Code: opEqual, Jf: no + 2, K: high}, loadLow, {Code: opEqual, Jf: no, K: low}}

@@ -122,8 +122,10 @@ func TestPrologueIsOfThisGeneration(t *testing.T) {
 	}
 	reply := &wire.Reply{
 		Newest: []wire.Newest{
-			{Arch: "SCMP_ARCH_X32", Number: 1<<30 | 450}, {Arch: "SCMP_ARCH_X86_64", Number: 460},
-			{Arch: "SCMP_ARCH_S390X", Number: 470}, {Arch: "SCMP_ARCH_X86", Number: 480},
+			{Arch: "SCMP_ARCH_X32", Number: 1<<30 | 450},
+			{Arch: "SCMP_ARCH_X86_64", Number: 460},
+			{Arch: "SCMP_ARCH_S390X", Number: 470},
+			{Arch: "SCMP_ARCH_X86", Number: 480},
 		},
 		Numbers: []wire.Number{{Arch: "SCMP_ARCH_X86_64", Name: "clone", Number: 56}},
 		Program: []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: filtered}},

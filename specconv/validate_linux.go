@@ -179,7 +179,7 @@ func checkNetDevices(r *report, l *specs.Linux) {
 // isInterfaceName is dev_valid_name() of the kernel, net/core/dev.c.
 func isInterfaceName(name string) bool {
 	return name != "" && len(name) < unix.IFNAMSIZ && name != "." && name != ".." &&
-		!strings.ContainsAny(name, "/: \t\n\v\f\r\xa0\x00")
+		!strings.ContainsAny(name, "/: \t\n\v\f\r\x00") && strings.IndexByte(name, 0xa0) < 0
 }
 
 func checkCgroupsPath(r *report, l *specs.Linux) {

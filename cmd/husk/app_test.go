@@ -70,6 +70,7 @@ func (f *fake) State(id string) (*libct.ContainerState, error) {
 func (f *fake) List() ([]libct.ContainerState, []error, error) {
 	return f.list, []error{errors.New("one is damaged")}, f.note("list")
 }
+
 func (f *fake) Pids(id string) ([]int, error)      { return []int{os.Getpid(), 7}, f.note("ps " + id) }
 func (f *fake) Plan(bundle string) (string, error) { return "ops\n", f.note("plan " + bundle) }
 
