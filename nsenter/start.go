@@ -46,6 +46,11 @@ func Start(p *plan.Plan, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	return start(encoded, p.Origin, o)
+}
+
+// start runs an encoded plan.
+func start(encoded []byte, origin func(op int) plan.Origin, o Options) (*Process, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("make the interpreter's socket: %w", err)
@@ -69,7 +74,7 @@ func Start(p *plan.Plan, o Options) (*Process, error) {
 		ours.Close()
 		return nil, err
 	}
-	return &Process{Conn: Conn{socket: ours, origin: p.Origin}, Pid: pid, Pidfd: pidfd}, nil
+	return &Process{Conn: Conn{socket: ours, origin: origin}, Pid: pid, Pidfd: pidfd}, nil
 }
 
 // spawn is clone3 and execve, by Go's own code: between the two no Go may run.
