@@ -105,6 +105,10 @@ demo: ## a real container from nothing (as root; installs Debian packages that a
 bench: build ## compare with the kernel's own price, crun and runc (as root)
 	GO='$(GO)' tests/bench/run $(BENCH)
 
+.PHONY: bench-memory
+bench-memory: build ## what a container costs in memory before its program runs (as root)
+	tests/bench/memory bin/husk $(RUNTIMES)
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-zA-Z/_-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
