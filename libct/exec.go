@@ -75,6 +75,8 @@ func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
 	return waitForward(x.child, o.Signals)
 }
 
+var errStopped = errors.New("cannot exec in a stopped container")
+
 // canExec: the texts are runc's.
 func (c *container) canExec(ignorePaused bool) error {
 	status, err := c.status()
@@ -82,7 +84,7 @@ func (c *container) canExec(ignorePaused bool) error {
 	case err != nil:
 		return err
 	case status == Stopped:
-		return errors.New("cannot exec in a stopped container")
+		return errStopped
 	case status == Paused && !ignorePaused:
 		return errors.New("cannot exec in a paused container (use --ignore-paused to override)")
 	}
@@ -196,6 +198,9 @@ func (x *execution) start() error {
 func (c *container) openRootDir() (*os.File, error) {
 	name := "/proc/" + strconv.Itoa(c.rec.Pid) + "/root"
 	fd, err := linux.Openat(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if linux.NoProcess(err) {
+		return nil, errStopped // it has ended since we looked
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the root of container %s: %w", c.id, err)
 	}
@@ -311,6 +316,8 @@ func (x *execution) serve(p *plan.Plan) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
+		case errors.As(err, &op) && op.Origin.Step == specconv.StepEnterPids && op.Errno == unix.ENOMEM:
+			return errStopped // ENOMEM is how fork says that the namespace's init has ended (pid_namespaces(7))
 		case errors.As(err, &op):
 			return diagnose(op, x.child.Pid)
 		case err != nil:

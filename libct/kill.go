@@ -52,11 +52,11 @@ func (c *container) signalInit(sig unix.Signal) error {
 	}
 	defer unix.Close(pidfd)
 	if c.rec.OwnPidns && ends(sig) {
-		waiting, err := c.waiting()
+		at, err := c.program()
 		if err != nil {
 			return err
 		}
-		if waiting {
+		if at == Created {
 			sig = unix.SIGKILL
 		}
 	}

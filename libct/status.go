@@ -83,14 +83,7 @@ func (c *container) status() (Status, error) {
 	if frozen {
 		return Paused, nil
 	}
-	waiting, err := c.waiting()
-	if err != nil {
-		return "", err
-	}
-	if waiting {
-		return Created, nil
-	}
-	return Running, nil
+	return c.program()
 }
 
 // alive reports whether the container's init is there: the very process, not
@@ -154,26 +147,31 @@ func (c *container) initPidfd() (int, error) {
 	return fd, nil
 }
 
-// waiting reports whether init stands at the start gate. The gate's socket is
-// removed by start; if a start was killed before it came to that, the socket
-// is left but the process no longer is the interpreter.
-func (c *container) waiting() (bool, error) {
+// program reports which program init executes: Created if it stands at the
+// start gate. The gate's socket is removed by start; if a start was killed
+// before it came to that, the socket is left but the process no longer is the
+// interpreter.
+func (c *container) program() (Status, error) {
 	_, err := linux.Fstatat(c.dir, gateSocket, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return Running, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", c.path(gateSocket), cause(err))
+		return "", fmt.Errorf("look for %s: %w", c.path(gateSocket), cause(err))
 	}
 	exe, err := linux.Readlinkat(unix.AT_FDCWD, "/proc/"+strconv.Itoa(c.rec.Pid)+"/exe")
-	// The interpreter hides from everybody without privilege (PR_SET_DUMPABLE).
-	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-		return true, nil
+	switch {
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		// The interpreter hides from everybody without privilege (PR_SET_DUMPABLE).
+		return Created, nil
+	case linux.NoProcess(err):
+		return Stopped, nil // it is on its way out, its memory is gone already
+	case err != nil:
+		return "", fmt.Errorf("look at init of container %s: %w", c.id, err)
+	case strings.HasPrefix(exe, interpreterExe):
+		return Created, nil
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("look at init of container %s: %w", c.id, err)
-	}
-	return strings.HasPrefix(exe, interpreterExe), nil
+	return Running, nil
 }
 
 func (c *container) frozen() (bool, error) {

@@ -58,6 +58,9 @@ const (
 	InputCgroup   = "cgroup:" // with the name of the join
 	InputNS       = "ns:"     // with the type of the namespace
 
+	// StepEnterPids is the fork into a pid namespace that is joined.
+	StepEnterPids = "enter the pid namespace"
+
 	GateTarget  = "make the mount point"           // the root was sent: make what the mount at the pointer needs
 	GateCopyUp  = "copy the directory up"          // the directory and the tmpfs were sent
 	GateHooks   = "run the hooks before the start" // prestart, createRuntime, createContainer

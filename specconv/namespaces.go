@@ -112,7 +112,7 @@ func (c *compiler) joinNamespaces() {
 // enterPidNamespace goes on in a child: setns(2) changes the pid namespace of children only. What joins it stays invisible
 // to tracers, since its members can see it from here on (CVE-2016-9962).
 func (c *compiler) enterPidNamespace() {
-	c.b.Step("enter the pid namespace")
+	c.b.Step(StepEnterPids)
 	c.b.Fork()
 	c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
 }
