@@ -5,6 +5,7 @@
 package crash
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,8 +37,10 @@ var stoppable = sync.OnceValues(func() (string, error) {
 func newBox(t *testing.T) *harness.Box {
 	b := harness.New(t)
 	path, err := stoppable()
-	if err != nil {
-		t.Skipf("needs a husk with stop points: %v %s", err, path)
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip("needs the go command, or $HUSK_STOPPOINT, for a husk with stop points")
+	} else if err != nil {
+		t.Fatalf("build a husk with stop points: %v %s", err, path)
 	}
 	b.Binary = path
 	return b

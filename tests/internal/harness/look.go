@@ -22,7 +22,7 @@ type Sight struct {
 	Files     []string // in the box: names, types, modes; nil: not to be compared
 }
 
-// Look looks at the host. Zombies are gone; those that belong to the test are buried.
+// Look looks at the host. Zombies count as gone.
 func (b *Box) Look() Sight {
 	b.T.Helper()
 	return Sight{Mounts: mounts(b.T), Cgroups: cgroupDirs(os.Getenv(prefixEnv)), Processes: processes(), Files: files(b)}
@@ -90,12 +90,12 @@ func mounts(t testing.TB) (list []string) {
 	return list
 }
 
-// processes lists "pid name" of all processes but this one.
+// processes lists "pid name" of all processes but the test's own.
 func processes() (list []string) {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() {
+		if err != nil || pid == os.Getpid() || pid == 1 {
 			continue
 		}
 		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
@@ -104,13 +104,10 @@ func processes() (list []string) {
 		}
 		name, rest, _ := strings.Cut(string(stat), ") ")
 		f := strings.Fields(rest)
-		if len(f) > 1 && (f[0] == "Z" || f[0] == "X") {
-			if f[1] == strconv.Itoa(os.Getpid()) {
-				unix.Wait4(pid, nil, unix.WNOHANG, nil)
-			}
+		if len(f) > 0 && (f[0] == "Z" || f[0] == "X") {
 			continue
 		}
-		list = append(list, strings.TrimPrefix(name, "")+")")
+		list = append(list, name+")")
 	}
 	return list
 }

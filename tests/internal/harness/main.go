@@ -32,18 +32,19 @@ func Main(m *testing.M) {
 	case missing() != "":
 		os.Exit(m.Run())
 	case os.Getenv(baseEnv) == "":
-		code, err := enter()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "harness:", err)
-			code = 2
-		}
-		os.Exit(code)
-	}
-	if err := settle(); err != nil {
-		fmt.Fprintln(os.Stderr, "harness:", err)
-		os.Exit(2)
+		exit(enter())
+	case os.Getpid() == 1:
+		exit(reap())
 	}
 	os.Exit(m.Run())
+}
+
+func exit(code int, err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "harness:", err)
+		code = 2
+	}
+	os.Exit(code)
 }
 
 // missing says what the tests lack, "" if nothing.
@@ -73,7 +74,7 @@ func Binary() string {
 	return path
 }
 
-// enter runs this program again as the first process of a pid namespace, and removes what it leaves behind.
+// enter runs this program again in namespaces of its own, and removes what it leaves behind.
 func enter() (int, error) {
 	base, err := os.MkdirTemp("", "husk-test-")
 	if err != nil {
@@ -82,9 +83,7 @@ func enter() (int, error) {
 	prefix := filepath.Base(base)
 	defer os.RemoveAll(base)
 	defer removeCgroups(prefix)
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd := itself()
 	cmd.Env = append(os.Environ(), baseEnv+"="+base, prefixEnv+"="+prefix)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
@@ -97,6 +96,38 @@ func enter() (int, error) {
 		return 0, fmt.Errorf("run the tests in namespaces of their own: %w", err)
 	}
 	return 0, nil
+}
+
+func itself() *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return cmd
+}
+
+// reap is the init of the namespace: it runs the tests as a child and buries orphans, as the init of a machine does. Without
+// it the end of a container would wait for those that a husk has left that was killed.
+func reap() (int, error) {
+	if err := settle(); err != nil {
+		return 0, err
+	}
+	cmd := itself()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return 0, fmt.Errorf("wait for the tests: %w", err)
+		case pid == cmd.Process.Pid && status.Signaled():
+			return 128 + int(status.Signal()), nil
+		case pid == cmd.Process.Pid:
+			return status.ExitStatus(), nil
+		}
+	}
 }
 
 // settle makes the mounts of the new namespace private and shows its processes in /proc.
