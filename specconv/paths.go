@@ -2,6 +2,7 @@ package specconv
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,8 +29,8 @@ func (c *compiler) nameHost() {
 func (c *compiler) writeSysctls() {
 	for _, name := range slices.Sorted(maps.Keys(c.spec.Linux.Sysctl)) {
 		c.at("write sysctl "+strconv.Quote(name), "linux", "sysctl", name)
-		path, _ := sysctlFile(name)
-		file := c.b.Open("", c.proc, "sys/"+path, unix.O_WRONLY, plan.Beneath)
+		place, _ := sysctlFile(name)
+		file := c.b.Open("", c.proc, "sys/"+place, unix.O_WRONLY, plan.Beneath)
 		c.b.Write(file, []byte(c.spec.Linux.Sysctl[name]))
 		c.b.Close(file)
 	}
@@ -44,8 +45,13 @@ func (c *compiler) restrictPaths() {
 			c.maskPath(i, name)
 		}
 	}
+	readonly := make(map[string]bool)
 	for _, i := range deepestFirst(c.spec.Linux.ReadonlyPaths) {
-		c.readonlyPath(i, inside(c.spec.Linux.ReadonlyPaths[i]))
+		name := inside(c.spec.Linux.ReadonlyPaths[i])
+		if hidden := below(name, masked); !hidden && !readonly[name] {
+			readonly[name] = true
+			c.readonlyPath(i, name)
+		}
 	}
 	for _, p := range c.places {
 		if p.readonly {
@@ -57,6 +63,16 @@ func (c *compiler) restrictPaths() {
 		c.at("make the root read-only", "root", "readonly")
 		c.b.SetAttr(c.root, plan.Attr{Set: unix.MOUNT_ATTR_RDONLY})
 	}
+}
+
+// below says whether the path is one of the set or lies below one.
+func below(name string, set map[string]bool) bool {
+	for ; name != "/"; name = path.Dir(name) {
+		if set[name] {
+			return true
+		}
+	}
+	return false
 }
 
 // deepestFirst orders paths so that none lies below one before it: what is mounted over a path hides the paths below it

@@ -1,0 +1,122 @@
+package specconv
+
+import "golang.org/x/sys/unix"
+
+var goldenPlans = []goldenPlan{
+	{"mount-proc", goldenProc, nil},
+	{"mount-sysfs", goldenSys, nil},
+	{"mount-proc-options", `/mounts/- {"destination": "/proc", "type": "proc", "source": "proc", "options": ["ro", "nosuid", "noexec", "nodev", "hidepid=2"]}`, nil},
+	{"mount-tmpfs", `/mounts/- {"destination": "/tmp/a", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noexec", "size=65536k", "mode=1777"]}`, nil},
+	{"mount-tmpfs-readonly", `/mounts/- {"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}
+/mounts/- {"destination": "/run/data.conf", "type": "bind", "source": "/srv/data.conf", "options": ["bind"]}`, nil},
+	{"mount-tmpfs-copyup", `/mounts/- {"destination": "/var", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}`, nil},
+	{"mount-tmpfs-nested", `/mounts/- {"destination": "/run", "type": "tmpfs", "source": "tmpfs"}
+/mounts/- {"destination": "/run/a/b", "type": "bind", "source": "/srv/b", "options": ["rbind"]}
+/mounts/- {"destination": "/run/a/c.conf", "type": "bind", "source": "/srv/c.conf", "options": ["rbind"]}`, nil},
+	{"mount-mqueue", `/mounts/- {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]}`, nil},
+	{"mount-devpts", goldenDev + goldenPts, nil},
+	{"mount-overlay", `/mounts/- {"destination": "/layers", "type": "overlay", "source": "overlay", "options": ["lowerdir=/a:/b", "upperdir=/c,d", "workdir=/w"]}`, nil},
+	{"mount-superblock-flags", `/mounts/- {"destination": "/disk", "type": "ext4", "source": "/dev/sda1", "options": ["sync", "dirsync", "lazytime", "iversion", "silent", "defaults", "ro"]}`, nil},
+	{"mount-atime", `/mounts/- {"destination": "/a", "type": "tmpfs", "source": "tmpfs", "options": ["noatime", "strictatime", "nodiratime", "nosymfollow"]}`, nil},
+	{"mount-propagation", `/mounts/- {"destination": "/a", "type": "tmpfs", "source": "tmpfs", "options": ["rshared"]}`, nil},
+	{"mount-remount", goldenProc + `/mounts/- {"destination": "/proc", "type": "proc", "options": ["remount", "ro"]}`, nil},
+	{"mount-label", `/linux/mountLabel "system_u:object_r:container_file_t:s0"
+` + goldenDev + `/mounts/- {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue"}`, func(h *Host) { h.SELinux = true }},
+	{"bind-directory", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rprivate"]}`, nil},
+	{"bind-file", `/mounts/- {"destination": "/etc/hosts", "type": "bind", "source": "/srv/hosts.txt", "options": ["bind"]}`, nil},
+	{"bind-readonly", `/mounts/- {"destination": "/data", "type": "none", "source": "/srv/data", "options": ["rbind", "ro", "nosuid", "nodev", "noexec"]}`, nil},
+	{"bind-recursive-readonly", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rro", "rnosuid", "rslave"]}`, nil},
+	{"bind-clears", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rw", "suid", "dev", "exec", "relatime"]}`, nil},
+	{"bind-in-rootfs", `/mounts/- {"destination": "/copy", "type": "bind", "source": "rootfs/etc", "options": ["rbind", "ro"]}`, nil},
+	{"bind-in-sysfs", goldenSys + `/mounts/- {"destination": "/sys/fs/bpf", "type": "bind", "source": "/sys/fs/bpf", "options": ["rbind"]}`, nil},
+	{"cgroup-v2", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}
+/linux/namespaces/- {"type": "cgroup"}`, nil},
+	{"cgroup-v1-namespace", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}
+/linux/namespaces/- {"type": "cgroup"}`, cgroupV1},
+	{"cgroup-v1-bound", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}`, cgroupV1},
+	{"devices-new-dev", goldenDev, nil},
+	{"devices-custom", goldenDev + `/linux/devices/- {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 384}
+/linux/devices/- {"path": "/dev/disk/a", "type": "b", "major": 8, "minor": 1, "uid": 1, "gid": 6}
+/linux/devices/- {"path": "/dev/fifo", "type": "p"}
+/linux/devices/- {"path": "/dev/null", "type": "c", "major": 1, "minor": 3}`, nil},
+	{"devices-outside", `/linux/devices/- {"path": "/opt/null", "type": "c", "major": 1, "minor": 3, "uid": 5}`, nil},
+	{"devices-of-host", goldenDev + `/linux/devices/- {"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}
+/linux/devices/- {"path": "/dev/kvm", "type": "c", "major": 10, "minor": 232}
+/linux/devices/- {"path": "/dev/kvm", "type": "c", "major": 10, "minor": 232}`, nil},
+	{"devices-bound-over", goldenDev + `/mounts/- {"destination": "/dev/null", "type": "bind", "source": "/srv/null.dev", "options": ["bind"]}`, nil},
+	{"dev-bound", `/mounts/- {"destination": "/dev", "type": "bind", "source": "/dev", "options": ["rbind"]}`, nil},
+	{"masks", goldenProc + `/linux/maskedPaths ["/proc/kcore", "/etc/secret"]`, nil},
+	{"masks-nested", goldenProc + `/linux/maskedPaths ["/proc/a", "/proc/a/b"]
+/linux/readonlyPaths ["/proc/a/b/c"]`, nil},
+	{"masks-over-readonly", goldenProc + `/linux/maskedPaths ["/proc/a"]
+/linux/readonlyPaths ["/proc/a", "/proc/a/b", "/proc/ab", "/proc/ab/"]`, nil},
+	{"readonly-paths", goldenProc + `/linux/readonlyPaths ["/proc/sys", "/proc/sys/kernel", "/etc"]`, nil},
+	{"readonly-root", `/root/readonly true`, nil},
+	{"sysctl", goldenProc + `/linux/sysctl {"net.ipv4.ip_forward": "1", "kernel.shmmax": "65536", "net/ipv4/conf/eth0.100/forwarding": "0"}`, nil},
+	{"sysctl-without-proc", `/linux/sysctl {"kernel.msgmax": "1024"}`, nil},
+	{"hostname", `/hostname "name"
+/domainname "example.org"`, nil},
+	{"hooks", `/hooks {"prestart": [{"path": "/a"}], "createRuntime": [{"path": "/b"}], "startContainer": [{"path": "/c"}], "poststart": [{"path": "/d"}]}`, nil},
+	{"terminal", goldenDev + goldenPts + `/process/terminal true`, nil},
+	{"terminal-size", goldenDev + goldenPts + `/process/terminal true
+/process/consoleSize {"height": 24, "width": 80}
+/process/user {"uid": 1000, "gid": 1000}`, nil},
+	{"terminal-old-dev", goldenPts + `/process/terminal true`, nil},
+	{"user", `/process/user {"uid": 1000, "gid": 100, "additionalGids": [10, 20, 4294967294], "umask": 63}`, func(h *Host) { h.ChownStdio = [3]bool{false, true, true} }},
+	{"capabilities-all", `/process/capabilities {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE"], "permitted": ["CAP_KILL", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]}`, nil},
+	{"capabilities-less-than-host", `/process/capabilities {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN"], "permitted": ["CAP_KILL", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL", "CAP_SYS_ADMIN"]}`,
+		func(h *Host) { h.Capabilities = 1 << unix.CAP_KILL }},
+	{"no-new-privileges", `/process/noNewPrivileges true`, nil},
+	{"seccomp", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}`, func(h *Host) { h.FilterFlags = unix.SECCOMP_FILTER_FLAG_LOG }},
+	{"seccomp-no-new-privileges", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}
+/process/noNewPrivileges true`, nil},
+	{"seccomp-pending", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}
+/process/noNewPrivileges true`, func(h *Host) { h.Filter, h.FilterPending = nil, true }},
+	{"rlimits", `/process/rlimits [{"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}, {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 4096}]`, nil},
+	{"rlimits-few-files", `/process/rlimits [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]`, nil},
+	{"oom-score", `/process/oomScoreAdj -500`, nil},
+	{"labels", goldenProc + `/process/apparmorProfile "docker-default"
+/process/selinuxLabel "system_u:system_r:container_t:s0"
+/process/oomScoreAdj 100`, func(h *Host) { h.SELinux, h.AppArmor = true, true }},
+	{"joined-namespaces", `/linux/namespaces [{"type": "mount"}, {"type": "network", "path": "/run/netns/a"}, {"type": "ipc", "path": "/proc/7/ns/ipc"}]`, nil},
+	{"joined-pid", goldenProc + `/linux/namespaces [{"type": "pid", "path": "/proc/7/ns/pid"}, {"type": "mount"}, {"type": "uts", "path": "/proc/7/ns/uts"}]`, nil},
+	{"no-mount-namespace", `/linux/namespaces [{"type": "pid"}]`, nil},
+	{"no-pivot", "", func(h *Host) { h.NoPivot, h.HostMounts = true, []string{"/proc", "/sys"} }},
+	{"propagation-shared", `/linux/rootfsPropagation "rshared"`, nil},
+	{"propagation-private", `/linux/rootfsPropagation "private"`, nil},
+	{"cwd", `/process/cwd "/work/dir"`, nil},
+	{"cwd-in-tmpfs", `/mounts/- {"destination": "/work", "type": "tmpfs", "source": "tmpfs"}
+/process/cwd "/work/dir"
+/linux/readonlyPaths ["/work"]`, nil},
+	{"args-without-slash", `/process/args ["sh", "-c", "exit 0"]
+/process/env ["PATH=/usr/bin:/bin/", "TERM=xterm"]`, nil},
+	{"args-without-path", `/process/args ["sh"]`, nil},
+	{"no-start-gate", "", func(h *Host) { h.StartGate = false }},
+	{"preserve-fds", "", func(h *Host) { h.PreserveFDs = 3 }},
+	{"no-new-keyring", "", func(h *Host) { h.NoNewKeyring = true }},
+	{"null-stdio", goldenDev, func(h *Host) { h.NullStdio = [3]bool{true, false, true} }},
+	{"cgroup-join", "", func(h *Host) { h.Cgroup.Joins = []string{"cpu", "memory"} }},
+}
+
+// goldenExecs are further processes: the process of the changed goldenBase in a container of its other parts.
+var goldenExecs = []goldenPlan{
+	{"exec", `/process/cwd "/work"`, nil},
+	{"exec-user", `/process/user {"uid": 1000, "gid": 1000}
+/process/noNewPrivileges true
+/process/capabilities {"bounding": ["CAP_KILL"]}
+/process/rlimits [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]`, nil},
+	{"exec-terminal", `/process/terminal true`, nil},
+	{"exec-labels", `/process/apparmorProfile "docker-default"
+/process/oomScoreAdj 5`, func(h *Host) { h.AppArmor = true }},
+	{"exec-without-pid-namespace", `/linux/namespaces [{"type": "mount"}]`, nil},
+	{"exec-without-mount-namespace", `/linux/namespaces [{"type": "pid"}]`, nil},
+	{"exec-without-namespaces", `/linux/namespaces []`, nil},
+	{"exec-seccomp-pending", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}`, func(h *Host) {
+		h.Filter, h.FilterPending, h.Cgroup.Joins = nil, true, []string{"tasks"}
+	}},
+}
+
+func cgroupV1(h *Host) {
+	h.Cgroup.V2 = false
+	h.Cgroup.Hierarchies = []Hierarchy{{"cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/pod/x"}, {"memory", "/sys/fs/cgroup/memory/pod/x"}, {"systemd", "/sys/fs/cgroup/systemd/pod/x"}}
+}
