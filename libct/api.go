@@ -57,8 +57,8 @@ type RunOptions struct {
 	// OnConsole is given the master of the console before the program starts, if it has a terminal and runs in the
 	// foreground. The callee owns the file from then on; an error ends the container.
 	OnConsole func(master *os.File) error
-	// Signals is called once the program runs: what it yields is passed on to the container's init while the call waits for
-	// it. Not before, because asking the Go runtime for signals costs more than the rest of a start.
+	// Signals is called before the program starts, on a goroutine of its own, because asking the Go runtime for signals costs
+	// as much as the rest of a start. What it yields is passed on to the container's init while the call waits for it.
 	Signals func() <-chan os.Signal
 }
 

@@ -29,6 +29,9 @@ type execution struct {
 	output  *os.File
 	path    string // the program, if it is not process.Args[0]: a hook's
 
+	signals  func() <-chan os.Signal // waits until the signals are caught; nil for a hook
+	incoming <-chan os.Signal
+
 	host     *specconv.Host
 	filter   *filter
 	root     *os.File
@@ -47,7 +50,7 @@ func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
 	if err := c.canExec(o.IgnorePaused); err != nil {
 		return -1, err
 	}
-	x := &execution{r: r, o: &o, c: c}
+	x := &execution{r: r, o: &o, c: c, signals: catch(o.Signals, o.Detach)}
 	defer x.close()
 	if x.spec, err = c.spec(); err != nil {
 		return -1, err
@@ -72,7 +75,7 @@ func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
 	if o.Detach {
 		return 0, nil
 	}
-	return waitForward(x.child, o.Signals)
+	return waitForward(x.child, x.incoming)
 }
 
 var errStopped = errors.New("cannot exec in a stopped container")
@@ -168,6 +171,9 @@ func (x *execution) start() error {
 	p, err := specconv.CompileExec(x.spec, x.process, x.host)
 	if err != nil {
 		return err
+	}
+	if x.signals != nil {
+		x.incoming = x.signals()
 	}
 	if err := x.spawn(p, pidfd); err != nil {
 		return err

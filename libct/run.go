@@ -20,10 +20,12 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 			return -1, fmt.Errorf("become the subreaper: %w", err)
 		}
 	}
+	signals := catch(o.Signals, o.Detach)
 	k := &creation{r: r, o: &o.CreateOptions, console: o.OnConsole}
 	if err := k.create(o.Detach); err != nil {
 		return -1, k.undo(err)
 	}
+	incoming := signals()
 	if err := k.goOn(); err != nil {
 		return -1, err
 	}
@@ -44,7 +46,7 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	if err := linux.Unlock(k.c.dir); err != nil {
 		return -1, err
 	}
-	exit, err = waitForward(k.process, o.Signals)
+	exit, err = waitForward(k.process, incoming)
 	if err != nil {
 		return -1, err
 	}
@@ -69,11 +71,22 @@ func (k *creation) finish() error {
 	return k.c.destroy(!k.c.rec.OwnPidns)
 }
 
+// catch asks for the signals beside the work that there is to do before the program runs, and returns what waits for them:
+// one that comes when the program runs already, and nobody has asked yet, would be lost or end this process alone.
+func catch(ask func() <-chan os.Signal, detached bool) func() <-chan os.Signal {
+	if ask == nil || detached {
+		return func() <-chan os.Signal { return nil }
+	}
+	caught := make(chan (<-chan os.Signal), 1)
+	go func() { caught <- ask() }()
+	return func() <-chan os.Signal { return <-caught }
+}
+
 // waitForward waits for the end of a process and passes signals on to it.
-func waitForward(p *nsenter.Process, signals func() <-chan os.Signal) (int, error) {
+func waitForward(p *nsenter.Process, signals <-chan os.Signal) (int, error) {
 	if signals != nil {
 		go func() {
-			for s := range signals() {
+			for s := range signals {
 				if number, ok := s.(syscall.Signal); ok {
 					unix.PidfdSendSignal(int(p.Pidfd.Fd()), number, nil, 0)
 				}
