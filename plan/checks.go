@@ -30,7 +30,7 @@ func (v *verifier) class(op *Op, r *rule) Class {
 			return Copy
 		}
 	case unix.SYS_FSMOUNT:
-		if v.fstype(op.Args[0].Value) == "proc" {
+		if v.fstype(v.at, op.Args[0].Value) == "proc" {
 			return Proc
 		}
 	}
@@ -59,14 +59,35 @@ func openClass(op *Op, dir Class, flags uint64, name string) Class {
 }
 
 // fstype finds the name that the file system context in a register was opened with.
-func (v *verifier) fstype(reg uint64) string {
-	for i := v.at - 1; i >= 0; i-- {
+func (v *verifier) fstype(at int, reg uint64) string {
+	for i := at - 1; i >= 0; i-- {
 		if op := &v.plan.Ops[i]; op.Kind == Call && op.Nr == unix.SYS_FSOPEN && uint64(op.Result) == reg {
 			s, _ := v.plan.text(op.Args[0])
 			return string(s)
 		}
 	}
 	return ""
+}
+
+// mountType finds the type of the new mount in a register.
+func (v *verifier) mountType(reg uint64) string {
+	for i := v.at - 1; i >= 0; i-- {
+		if op := &v.plan.Ops[i]; op.Kind == Call && op.Nr == unix.SYS_FSMOUNT && uint64(op.Result) == reg {
+			return v.fstype(i, op.Args[0].Value)
+		}
+	}
+	return ""
+}
+
+// ownNode says whether a name in a new mount is a device that nobody but the kernel or this plan can have put there.
+func (v *verifier) ownNode(mount uint64, name string) bool {
+	switch v.mountType(mount) {
+	case "devpts":
+		return name == "ptmx"
+	case "tmpfs":
+		return name == "null"
+	}
+	return false
 }
 
 // checkOpen: where a name may be looked up, and with what.
@@ -106,7 +127,7 @@ func checkOpen(v *verifier, op *Op) error {
 		if flags&(unix.O_NONBLOCK|unix.O_NOCTTY) != unix.O_NONBLOCK|unix.O_NOCTTY || !v.proven(op.Result) {
 			return errors.New("a ptmx that statx does not prove to be one (CVE-2025-52565)")
 		}
-	case dir != Mount || name != "ptmx" && name != "null" || resolve != Literal:
+	case dir != Mount || resolve != Literal || !v.ownNode(op.Args[0].Value, name):
 		return errors.New("nothing in a container is opened for real but ptmx of a new devpts and null of a new /dev")
 	}
 	return nil

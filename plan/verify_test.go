@@ -135,6 +135,7 @@ var brokenNames = []brokenPlan{
 	{"V2", "a read of procfs", "mounted", func(c *typical) { c.Open("", c.proc, "self/status", 0, Beneath) }, nil, "procfs is only written to"},
 	{"V2", "a file of the container that is opened for real", "mounted", func(c *typical) { c.Open("", c.root, "etc/passwd", 0, InRoot) }, nil, "nothing in a container is opened for real"},
 	{"V2", "a device of the rootfs that is opened for real", "mounted", func(c *typical) { c.Open("", c.root, "ptmx", unix.O_RDWR, Literal) }, nil, "nothing in a container is opened for real"},
+	{"V2", "a ptmx that is no devpts's", "mounted", func(c *typical) { c.Reopen("", c.dev, "ptmx") }, nil, "nothing in a container is opened for real"},
 	{"V2", "a name of the host below its directory", "captured", func(c *typical) { c.Open("", c.rootDir, "x", unix.O_PATH, InRoot) }, nil, "a host directory has no place here"},
 	{"V2", "O_PATH that creates", "mounted", func(c *typical) { c.Open("", c.dev, "x", unix.O_PATH|unix.O_CREAT, Plain) }, nil, "O_PATH with a flag"},
 	{"V2", "a name before the root is the container's", "mounted", func(c *typical) { c.Access("/bin/sh") }, nil, "a name before the root is the container's"},

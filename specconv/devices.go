@@ -202,7 +202,7 @@ func (c *compiler) console() {
 
 // ptmx opens the multiplexer of the devpts that the container has, new or bound.
 func (c *compiler) ptmx() plan.Reg {
-	if base, rest := c.base("/dev/pts/ptmx"); rest == "ptmx" {
+	if base, rest := c.base("/dev/pts/ptmx"); rest == "ptmx" && base.devpts {
 		return c.b.Reopen("ptmx", base.mount, "ptmx")
 	}
 	bound := slices.ContainsFunc(c.places, func(p place) bool { return !p.own && (p.name == "/dev" || p.name == "/dev/pts") })

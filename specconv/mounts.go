@@ -24,6 +24,7 @@ type place struct {
 	fresh    bool     // an empty tmpfs: nothing is in it but what this plan makes
 	own      bool     // a new file system: names below it are looked up in it, not through the root
 	readonly bool     // becomes read-only when everything in it is made
+	devpts   bool
 }
 
 // captureSources copies the mounts behind the sources of bind mounts. A source inside the root is only known when the
@@ -136,7 +137,7 @@ func (c *compiler) attachNew(i int) {
 	if fstype == "cgroup" {
 		fstype = "cgroup2"
 	}
-	p := place{name: c.destination(i), own: true, fresh: fstype == "tmpfs" && !s.copyUp}
+	p := place{name: c.destination(i), own: true, fresh: fstype == "tmpfs" && !s.copyUp, devpts: fstype == "devpts"}
 	attrs := s.set
 	if fstype == "tmpfs" && attrs&unix.MOUNT_ATTR_RDONLY != 0 {
 		p.readonly, attrs = true, attrs&^unix.MOUNT_ATTR_RDONLY // nodes and mount points come first
@@ -223,7 +224,7 @@ func (c *compiler) newTarget(i int, fstype, name string) plan.Reg {
 	// The words are runc's; people search for them.
 	c.at("open mount point: "+destination+" must be mounted on ordinary directory", "mounts", i, "destination")
 	base, rest := c.base(name)
-	if base.fresh {
+	if base.fresh && rest != "" {
 		return c.makeTarget("", base, rest, true)
 	}
 	missing, done := c.b.Label(), c.b.Label()
