@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -228,12 +229,15 @@ func (b *bundle) probe(probes ...string) {
 	b.Process.Args = append(b.Process.Args, probes...)
 }
 
-// state asks for the container's state.
-func (b *bundle) state() (s struct {
+// containerState is what the command state prints.
+type containerState struct {
 	specs.State
 	Rootfs, Owner string
 	Created       time.Time
-}) {
+}
+
+// state asks for the container's state.
+func (b *bundle) state() (s containerState) {
 	b.t.Helper()
 	out := b.must("state", b.id)
 	if err := json.Unmarshal([]byte(out), &s); err != nil {
@@ -266,6 +270,20 @@ func (b *bundle) detached(verb ...string) int {
 	}
 	out.expect("ready\n")
 	return b.state().Pid
+}
+
+// adopt waits for the end of a detached process, whose parent this is now: the end of a pid namespace waits for that.
+func (b *bundle) adopt(pid int) {
+	done := make(chan error, 1)
+	go func() {
+		_, err := syscall.Wait4(pid, nil, 0, nil)
+		done <- err
+	}()
+	b.t.Cleanup(func() {
+		if err := <-done; err != nil {
+			b.t.Errorf("wait for process %d: %v", pid, err)
+		}
+	})
 }
 
 // pipe is one for output of containers. It is closed with the test.

@@ -17,8 +17,12 @@ var kinds = []struct {
 	kind specs.LinuxNamespaceType
 	file string
 }{
-	{specs.NetworkNamespace, "net"}, {specs.IPCNamespace, "ipc"}, {specs.UTSNamespace, "uts"}, {specs.PIDNamespace, "pid"},
-	{specs.CgroupNamespace, "cgroup"}, {specs.MountNamespace, "mnt"},
+	{specs.NetworkNamespace, "net"},
+	{specs.IPCNamespace, "ipc"},
+	{specs.UTSNamespace, "uts"},
+	{specs.PIDNamespace, "pid"},
+	{specs.CgroupNamespace, "cgroup"},
+	{specs.MountNamespace, "mnt"},
 }
 
 // holder is a process with a namespace of each kind, to be joined.

@@ -1,0 +1,480 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// created makes a container whose program is not started yet.
+func (b *bundle) created(options ...string) *pipe {
+	b.t.Helper()
+	b.save()
+	out := b.pipe()
+	cmd := b.command(slices.Concat([]string{"create", "--bundle", b.dir}, options, []string{b.id})...)
+	cmd.Stdout, cmd.Stderr = out.w, out.w
+	b.spawn(cmd)
+	out.w.Close()
+	if status := wait(b.t, cmd); status != 0 {
+		b.t.Fatalf("create: status %d, %s", status, out.rest())
+	}
+	return out
+}
+
+// gone waits for the end of the container's program.
+func (b *bundle) gone(pid int) {
+	b.t.Helper()
+	if !awaitEnd(pid, limit) {
+		b.t.Fatalf("process %d goes on", pid)
+	}
+}
+
+func TestLifecycle(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Annotations = map[string]string{"a": "1", "quote\"": "\\"}
+		b.Process.Args = []string{"/inside", "wait"}
+		pidFile := b.path("pid")
+		out := b.created("--pid-file", pidFile)
+		s := b.state()
+		equal(t, "status", string(s.Status), "created")
+		equal(t, "ociVersion", s.Version, b.Version)
+		equal(t, "id", s.ID, b.id)
+		equal(t, "bundle", s.Bundle, b.dir)
+		equal(t, "rootfs", s.Rootfs, b.path("rootfs"))
+		equal(t, "annotation", s.Annotations["quote\""], "\\")
+		if age := time.Since(s.Created); age < 0 || age > limit {
+			t.Errorf("created %v ago", age)
+		}
+		data, err := os.ReadFile(pidFile)
+		equal(t, "pid file", string(data), itoa(s.Pid))
+		equal(t, "error of the pid file", err, nil)
+		equal(t, "parent of the program", parentOf(t, s.Pid), os.Getpid()) // the subreaper
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.Pid)); err != nil || strings.Contains(exe, env.husk) {
+			t.Errorf("the waiting process is %q, %v", exe, err)
+		}
+		b.fails(1, "container with given ID already exists", "create", "--bundle", b.dir, b.id)
+		b.status("created")
+
+		b.must("start", b.id)
+		out.expect("ready\n")
+		b.status("running")
+		equal(t, "pid after start", b.state().Pid, s.Pid)
+		b.fails(1, "cannot start an already running container", "start", b.id)
+		b.fails(1, "cannot delete container "+b.id+" that is not stopped: running", "delete", b.id)
+		b.must("kill", b.id, "0")
+		b.must("kill", b.id) // TERM
+		b.gone(s.Pid)
+		s = b.state()
+		equal(t, "status", string(s.Status), "stopped")
+		equal(t, "pid", s.Pid, 0)
+		b.fails(1, "cannot start a container that has stopped", "start", b.id)
+		b.fails(1, "container not running", "kill", b.id)
+		b.fails(1, "container not running", "kill", b.id, "KILL")
+		b.must("kill", "--all", b.id, "9")
+		b.must("kill", "-a", b.id, "TERM")
+		b.fails(255, "cannot exec in a stopped container", "exec", b.id, "/inside", "exit", "0")
+		b.must("delete", b.id)
+		for _, command := range []string{"state", "start", "kill", "delete", "ps"} {
+			b.fails(1, "container does not exist", command, b.id)
+		}
+		b.fails(255, "container does not exist", "exec", b.id, "x")
+		b.must("delete", "--force", b.id)
+	})
+}
+
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	parent, _ := strconv.Atoi(f[1])
+	return parent
+}
+
+// A container that was created and not started is not stopped, so delete wants force or a kill before it (runtime.md#delete).
+func TestDeleteCreated(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, option := range []string{"--force", "-f"} {
+			b := newBundle(t, v)
+			b.created()
+			b.fails(1, "cannot delete container "+b.id+" that is not stopped: created", "delete", b.id)
+			b.status("created")
+			b.must("delete", option, b.id)
+			b.fails(1, "container does not exist", "state", b.id)
+		}
+		b := newBundle(t, v)
+		b.created()
+		pid := b.state().Pid
+		b.must("kill", b.id, "KILL")
+		b.gone(pid)
+		b.status("stopped")
+		b.must("delete", b.id)
+	})
+}
+
+// Every spelling of a signal reaches the program, in every state in which there is one.
+func TestKill(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Process.Args = []string{"/inside", "signals"}
+		out := b.created()
+		b.must("start", b.id)
+		out.expect("ready\n")
+		for word, number := range map[string]int{
+			"HUP": 1, "SIGHUP": 1, "1": 1, "hup": 1, "SigUsr1": 10, "10": 10, "WINCH": 28, "RTMIN": 34, "34": 34, "64": 64,
+		} {
+			r := b.husk("kill", b.id, word)
+			if word == "RTMIN" { // no signal of that name for runc either
+				continue
+			}
+			equal(t, "kill "+word, r.status, 0)
+			out.expect(fmt.Sprintf("signal %d ", number))
+		}
+		b.fails(1, "signal", "kill", b.id, "NOPE")
+		b.fails(1, "signal", "kill", b.id, "65")
+		b.must("kill", b.id, "TERM")
+		out.expect("signal 15 ")
+		b.must("delete", "--force", b.id)
+
+		b = newBundle(t, v)
+		pid := b.detached("children", "20")
+		var pids []int
+		if err := json.Unmarshal([]byte(b.must("ps", "--format", "json", b.id)), &pids); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "processes", len(pids), 21)
+		equal(t, "the first of them", slices.Contains(pids, pid), true)
+		b.must("kill", "--all", b.id, "KILL")
+		for _, pid := range pids {
+			b.gone(pid)
+		}
+		b.status("stopped")
+		b.must("delete", b.id)
+	})
+}
+
+// Without a pid namespace of its own all of a container's processes must end with it.
+func TestSharedPidNamespace(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, how := range [][]string{{"delete", "--force"}, {"kill", "KILL"}, {"init dies", ""}} {
+			t.Run(how[0], func(t *testing.T) {
+				b := newBundle(t, v)
+				without(b, specs.PIDNamespace)
+				pid := b.detached("children", "5")
+				var pids []int
+				if err := json.Unmarshal([]byte(b.must("ps", "-f", "json", b.id)), &pids); err != nil {
+					t.Fatal(err)
+				}
+				equal(t, "processes", len(pids), 6)
+				switch how[0] {
+				case "delete":
+					b.must("delete", "--force", b.id)
+				case "kill":
+					b.must("kill", b.id, "KILL")
+				default:
+					if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+						t.Fatal(err)
+					}
+					b.gone(pid)
+					b.status("stopped")
+					b.must("kill", "--all", b.id, "9")
+				}
+				for _, pid := range pids {
+					b.gone(pid)
+				}
+				if how[0] != "delete" {
+					b.must("delete", b.id)
+				}
+			})
+		}
+	})
+}
+
+func TestListAndPs(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		pid := b.detached("wait")
+		var list []struct {
+			ID, Status, Bundle, Rootfs, Owner string
+			Pid                               int
+			OCIVersion                        string
+			Created                           time.Time
+		}
+		if err := json.Unmarshal([]byte(b.must("list", "--format", "json")), &list); err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 1 {
+			t.Fatalf("list: %+v", list)
+		}
+		equal(t, "id", list[0].ID, b.id)
+		equal(t, "status", list[0].Status, "running")
+		equal(t, "pid", list[0].Pid, pid)
+		equal(t, "owner", list[0].Owner, "root")
+		equal(t, "quiet list", b.must("list", "-q"), b.id+"\n")
+		table := b.must("list")
+		for i, word := range []string{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"} {
+			equal(t, "heading", strings.Fields(table)[i], word)
+		}
+		table = b.must("ps", b.id)
+		if strings.Count(table, "\n") != 2 || !strings.Contains(table, "/inside wait") {
+			t.Errorf("ps: %q", table)
+		}
+		b.must("delete", "--force", b.id)
+		equal(t, "empty list", b.must("list", "-q"), "")
+		equal(t, "empty list as JSON", strings.TrimSpace(b.must("list", "--format", "json")), "[]")
+	})
+}
+
+// What a program ends with is what run and exec end with.
+func TestExitStatus(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, status := range []int{0, 1, 42, 127, 255} {
+			b := newBundle(t, v)
+			b.Process.Args = []string{"/inside", "exit", itoa(status)}
+			equal(t, "status", b.run().status, status)
+		}
+		b := newBundle(t, v)
+		b.detached("wait")
+		for _, status := range []int{0, 7, 255} {
+			equal(t, "status of exec", b.husk("exec", b.id, "/inside", "exit", itoa(status)).status, status)
+		}
+		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGSEGV} {
+			equal(t, "status of exec after "+signal.String(), b.husk("exec", b.id, "/inside", "die", itoa(int(signal))).status, 128+int(signal))
+		}
+		b.must("delete", "--force", b.id)
+
+		b = newBundle(t, v)
+		without(b, specs.PIDNamespace) // the first process of a namespace can't be ended by its own signal
+		b.Process.Args = []string{"/inside", "die", "15"}
+		equal(t, "status", b.run().status, 128+15)
+	})
+}
+
+// In the foreground signals go on to the program.
+func TestForeground(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Process.Args = []string{"/inside", "signals"}
+		b.save()
+		out := b.pipe()
+		cmd := b.command("run", "--bundle", b.dir, b.id)
+		cmd.Stdout, cmd.Stderr = out.w, out.w
+		b.spawn(cmd)
+		out.w.Close()
+		out.expect("ready\n")
+		for _, signal := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, 40} {
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			out.expect(fmt.Sprintf("signal %d ", signal))
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		equal(t, "status", wait(t, cmd), 7)
+		b.fails(1, "container does not exist", "state", b.id)
+
+		b = newBundle(t, v)
+		r := func() result {
+			b.Process.Args = []string{"/inside", "cat"}
+			b.save()
+			cmd := b.command("run", "--bundle", b.dir, b.id)
+			cmd.Stdin = strings.NewReader("through\x00and\xffthrough")
+			return b.finish(cmd)
+		}()
+		equal(t, "output", r.stdout, "through\x00and\xffthrough")
+
+		b = newBundle(t, v)
+		b.Process.Args = []string{"/inside", "exit", "3"}
+		equal(t, "run --keep", b.run("--keep").status, 3)
+		b.status("stopped")
+		b.must("delete", b.id)
+	})
+}
+
+// A program that can't be started is reported by the command that starts it, with what engines look for.
+func TestUnstartable(t *testing.T) {
+	cases := []struct {
+		name  string
+		patch func(*bundle)
+		words string
+	}{
+		{"missing in PATH", func(b *bundle) { b.Process.Args[0] = "nothing" }, `exec: "nothing": executable file not found in $PATH`},
+		{"missing", func(b *bundle) { b.Process.Args[0] = "/no/such" }, "no such file or directory"},
+		{"directory", func(b *bundle) { b.Process.Args[0] = "/tmp" }, "permission denied"},
+		{"not executable", func(b *bundle) { b.Process.Args[0] = "/etc/text"; b.write("rootfs/etc/text", "x") }, "permission denied"},
+		{"missing interpreter", func(b *bundle) { script(b, "#!/no/such/sh\n") }, "no such file or directory"},
+		{"no format", func(b *bundle) { script(b, "plain") }, "exec format error"},
+		{"cwd is a file", func(b *bundle) { b.Process.Cwd = "/inside" }, "not a directory"},
+	}
+	eachView(t, func(t *testing.T, v *view) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				b := newBundle(t, v)
+				c.patch(b)
+				r := b.run()
+				if r.status != 1 || !strings.Contains(r.stderr, c.words) || strings.Count(r.stderr, "\n") != 1 {
+					t.Errorf("run: %v; want %q", r, c.words)
+				}
+				// With create and start either may notice; then the container can be deleted.
+				r = b.husk("create", "--bundle", b.dir, b.id)
+				if r.status == 0 {
+					if r = b.husk("start", b.id); r.status == 0 {
+						t.Error("start: no error")
+					}
+					b.must("delete", "--force", b.id)
+				}
+				if !strings.Contains(r.stderr, c.words) {
+					t.Errorf("create and start: %v; want %q", r, c.words)
+				}
+				// And exec.
+				args := b.Process.Args
+				b.Process.Cwd = "/"
+				b.detached("wait")
+				if c.name != "cwd is a file" {
+					b.fails(255, c.words, append([]string{"exec", b.id}, args...)...)
+				} else {
+					b.fails(255, c.words, "exec", "--cwd", "/inside", b.id, "/inside")
+				}
+				b.must("delete", "--force", b.id)
+			})
+		}
+	})
+}
+
+func script(b *bundle, text string) {
+	b.write("rootfs/bin/script", text)
+	if err := os.Chmod(b.path("rootfs/bin/script"), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	b.Process.Args = []string{"script"}
+}
+
+// receive accepts one message with one descriptor, as an engine does.
+func receive(t *testing.T, b *bundle, path string) (chan *os.File, chan string) {
+	t.Helper()
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	files, texts := make(chan *os.File, 1), make(chan string, 1)
+	go func() {
+		defer close(files)
+		defer close(texts)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		data, oob := make([]byte, 4096), make([]byte, 256)
+		n, oobn, _, _, err := conn.(*net.UnixConn).ReadMsgUnix(data, oob)
+		if err != nil {
+			return
+		}
+		messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+		if err != nil || len(messages) != 1 {
+			return
+		}
+		fds, err := unix.ParseUnixRights(&messages[0])
+		if err != nil || len(fds) != 1 {
+			return
+		}
+		texts <- string(data[:n])
+		unix.SetNonblock(fds[0], true)
+		files <- os.NewFile(uintptr(fds[0]), "received")
+	}()
+	return files, texts
+}
+
+func TestPidfdSocket(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Process.Args = []string{"/inside", "wait"}
+		files, texts := receive(t, b, b.path("init.sock"))
+		out := b.created("--pidfd-socket", b.path("init.sock"))
+		pidfd := <-files
+		if pidfd == nil {
+			t.Fatal("no pidfd came")
+		}
+		defer pidfd.Close()
+		equal(t, "message", <-texts, "standard")
+		equal(t, "pid of the pidfd", pidOf(t, pidfd), b.state().Pid)
+		b.must("start", b.id)
+		out.expect("ready\n")
+
+		files, texts = receive(t, b, b.path("exec.sock"))
+		b.must("exec", "--detach", "--pidfd-socket", b.path("exec.sock"), "--pid-file", b.path("pid"), b.id, "/inside", "wait")
+		second := <-files
+		if second == nil {
+			t.Fatal("no pidfd came")
+		}
+		defer second.Close()
+		equal(t, "message", <-texts, "setns")
+		data, _ := os.ReadFile(b.path("pid"))
+		equal(t, "pid of the pidfd", itoa(pidOf(t, second)), string(data))
+		b.adopt(pidOf(t, second))
+		b.must("delete", "--force", b.id)
+	})
+}
+
+func pidOf(t *testing.T, pidfd *os.File) int {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/fdinfo/" + itoa(int(pidfd.Fd())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, "Pid:"); ok {
+			pid, _ := strconv.Atoi(strings.TrimSpace(value))
+			return pid
+		}
+	}
+	return -1
+}
+
+// Ids that are no file names of their own are refused.
+func TestIDs(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.save()
+		for _, id := range []string{"..", ".", "a/b", "a b", "ä", "/x", "a\n"} {
+			b.fails(1, "invalid container ID format", "create", "--bundle", b.dir, id)
+		}
+		b.fails(1, "container id cannot be empty", "create", "--bundle", b.dir, "")
+		b.id = env.name + "-A_b+c.d-" + filepath.Base(b.dir)
+		b.facts()
+		b.fails(1, "config.json", "run", "--bundle", "/nowhere", b.id)
+	})
+}
+
+// Options and paths may be relative to the caller's directory.
+func TestRelativePaths(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.save()
+		cmd := b.command("run", "--pid-file", "pid", b.id)
+		cmd.Dir = b.dir
+		r := b.finish(cmd)
+		equal(t, "status", r.status, 0)
+		data, err := os.ReadFile(b.path("pid"))
+		if _, bad := strconv.Atoi(string(data)); err != nil || bad != nil {
+			t.Errorf("pid file %q, %v", data, err)
+		}
+		if info, err := os.Stat(b.path("pid")); err != nil || info.Mode().Perm() != 0o644 {
+			t.Errorf("pid file: %v, %v", info, err)
+		}
+	})
+}
