@@ -64,8 +64,10 @@ var goldenPlans = []goldenPlan{
 	{"terminal-old-dev", goldenPts + `/process/terminal true`, nil},
 	{"user", `/process/user {"uid": 1000, "gid": 100, "additionalGids": [10, 20, 4294967294], "umask": 63}`, func(h *Host) { h.ChownStdio = [3]bool{false, true, true} }},
 	{"capabilities-all", `/process/capabilities {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE"], "permitted": ["CAP_KILL", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]}`, nil},
-	{"capabilities-less-than-host", `/process/capabilities {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN"], "permitted": ["CAP_KILL", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL", "CAP_SYS_ADMIN"]}`,
-		func(h *Host) { h.Capabilities = 1 << unix.CAP_KILL }},
+	{
+		"capabilities-less-than-host", `/process/capabilities {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN"], "permitted": ["CAP_KILL", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL", "CAP_SYS_ADMIN"]}`,
+		func(h *Host) { h.Capabilities = 1 << unix.CAP_KILL },
+	},
 	{"no-new-privileges", `/process/noNewPrivileges true`, nil},
 	{"seccomp", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}`, func(h *Host) { h.FilterFlags = unix.SECCOMP_FILTER_FLAG_LOG }},
 	{"seccomp-no-new-privileges", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}
