@@ -72,6 +72,9 @@ func mountFacts(spec *specs.Spec, h *specconv.Host) error {
 		}
 		st, err := stat(s.Path)
 		s.Dir = err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR
+		if err == nil && filepath.Clean("/"+m.Destination) == "/proc" && !isProcfs(s.Path) {
+			return fmt.Errorf("/mounts/%d: %q cannot be mounted because it is not of type proc", i, m.Destination) // runc's words
+		}
 		// A source inside the rootfs may be made by a mount before it.
 		if err != nil && !strings.HasPrefix(filepath.Clean(s.Path)+"/", h.Rootfs+"/") {
 			return fmt.Errorf("/mounts/%d: open source %q: %w", i, m.Source, err)
@@ -97,6 +100,13 @@ func coveredMode(rootfs, name string) uint32 {
 		return 0
 	}
 	return st.Mode & 0o7777
+}
+
+// isProcfs: what engines bind over /proc is the host's. Anything else there would have tools in the container believe in what
+// the image says about processes (CVE-2019-16884).
+func isProcfs(name string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(name, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
 }
 
 // processFacts fills in what depends on the process alone.

@@ -99,6 +99,8 @@ func checkMount(r *report, m *specs.Mount, i int) {
 		r.add(at("mounts", i, "options"), `a bind mount needs the option "bind" or "rbind", the type does not make it one`)
 	case !bind && m.Type == "" && !slices.Contains(m.Options, "remount"):
 		r.add(at("mounts", i, "type"), "is required unless it is a bind mount")
+	case !bind && m.Type != "proc" && path.Clean("/"+m.Destination) == "/proc" && !slices.Contains(m.Options, "remount"):
+		r.add(at("mounts", i, "destination"), "%.100q cannot be mounted because it is not of type proc", m.Destination)
 	}
 
 	if (len(m.UIDMappings) == 0) != (len(m.GIDMappings) == 0) {

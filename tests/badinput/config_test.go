@@ -109,6 +109,9 @@ var configurations = []bad{
 	{name: "copy up from a file", changes: `/mounts/- {"destination": "/etc/passwd", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}`, want: `/mounts/4: open mount point "/etc/passwd": not a directory`},
 	{name: "copy up into too little", changes: `/mounts/- {"destination": "/bin", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=4k"]}`, want: "/mounts/4: copy the directory up into the tmpfs: busybox: write busybox: no space left on device"},
 
+	{name: "tmpfs on proc", changes: `/mounts/- {"destination": "/proc", "type": "tmpfs", "source": "tmpfs"}`, want: `/mounts/4/destination: "/proc" cannot be mounted because it is not of type proc`},
+	{name: "directory on proc", changes: `/mounts/- {"destination": "/proc/", "source": "/tmp", "options": ["bind"]}`, want: `/mounts/4: "/proc/" cannot be mounted because it is not of type proc`},
+
 	// Namespaces.
 	{name: "namespace unknown", changes: `/linux/namespaces/- {"type": "soul"}`, want: `/linux/namespaces/6/type: "soul" is not one of`},
 	{name: "namespace twice", changes: `/linux/namespaces/- {"type": "pid"}`, want: `/linux/namespaces/6: malformed spec file: duplicated ns "pid"`},

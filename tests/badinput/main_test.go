@@ -62,7 +62,7 @@ var prefixes = map[string]string{"create": "runc create failed: ", "run": "runc 
 var kept = []string{
 	"unable to start container process", "unable to stat preserved-fd", "unable to set hostname without", "unable to set domainname without",
 	"unable to restrict sys entries without", "unable to move network devices without", "cannot allocate tty", "cannot use console socket",
-	"cannot exec in a", "cannot start", "cannot delete container", "error running", "cannot be used", "cannot be empty",
+	"cannot exec in a", "cannot start", "cannot delete container", "error running", "cannot be used", "cannot be empty", "cannot be mounted",
 }
 
 func (c *bad) judge(t *testing.T, command string, res harness.Result) {
