@@ -12,7 +12,7 @@ import (
 
 // plain is a configuration as an engine writes it for a container without special wishes. The program ends at once.
 const plain = `{
-"ociVersion": "1.2.0",
+"ociVersion": "1.0.2",
 "process": {
 	"user": {"uid": 0, "gid": 0},
 	"args": ["/bin/true"],
