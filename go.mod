@@ -3,7 +3,6 @@ module husk
 go 1.26.0
 
 require (
-	github.com/cilium/ebpf v0.22.0
 	github.com/moby/profiles/seccomp v0.2.4
 	github.com/opencontainers/runtime-spec v1.3.0
 	github.com/seccomp/libseccomp-golang v0.11.1

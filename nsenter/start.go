@@ -90,7 +90,7 @@ func spawn(image *os.File, files []*os.File, o Options) (int, *os.File, error) {
 	}
 	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(image.Fd())), []string{"husk-init"}, attr)
 	if err != nil {
-		if o.Cgroup != nil {
+		if o.Cgroup != nil && cgroupRefused(err) {
 			return 0, nil, fmt.Errorf("start the interpreter: %w: %w", ErrCgroup, err)
 		}
 		return 0, nil, fmt.Errorf("start the interpreter: %w%s", err, spawnHint(err))
@@ -99,6 +99,15 @@ func spawn(image *os.File, files []*os.File, o Options) (int, *os.File, error) {
 		return 0, nil, errors.New("start the interpreter: no pidfd (Linux 5.14 or newer is needed)")
 	}
 	return pid, os.NewFile(uintptr(pidfd), "pidfd"), nil
+}
+
+// cgroupRefused says whether clone3 failed because of the cgroup: not a limit, nor memory.
+func cgroupRefused(err error) bool {
+	switch err {
+	case unix.EOPNOTSUPP, unix.EBUSY, unix.EACCES, unix.EPERM, unix.EINVAL, unix.ENOSYS, unix.E2BIG, unix.ENODEV:
+		return true
+	}
+	return false
 }
 
 func spawnHint(err error) string {

@@ -68,7 +68,9 @@ type compiler struct {
 	filter  plan.Data
 }
 
-const scratchSize = 512
+// scratchSize fills the plan's first page, header included: what the plan writes to is apart from what it only reads, which
+// is then never copied. getcwd needs it for long paths.
+const scratchSize = 4096 - plan.HeaderSize
 
 // Compile turns a validated spec and the facts of the host into a plan that Verify has passed. It is a pure function.
 func Compile(spec *specs.Spec, host *Host) (*plan.Plan, error) {
@@ -82,15 +84,15 @@ func Compile(spec *specs.Spec, host *Host) (*plan.Plan, error) {
 		c.b.At("", p.name)
 		p.run(c)
 	}
-	if c.err != nil {
-		return nil, c.err
-	}
-	return finish(c.b)
+	return c.finish()
 }
 
 // finish proves the plan; a refusal is a mistake of this package, so it says so.
-func finish(b *plan.Builder) (*plan.Plan, error) {
-	p, err := b.Plan()
+func (c *compiler) finish() (*plan.Plan, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	p, err := c.b.Plan()
 	if err != nil {
 		return nil, err
 	}

@@ -209,3 +209,16 @@ func checkFuzzed(t *testing.T, document []byte, p *plan.Plan, err error) {
 	}
 	_ = p.String()
 }
+
+// TestProgramWithoutPath: neither an absent PATH nor an empty entry means the working directory, which the image controls.
+func TestProgramWithoutPath(t *testing.T) {
+	for _, env := range [][]string{nil, {"PATH="}, {"PATH=:"}} {
+		spec := Example()
+		host := hostFor(spec)
+		host.Env = env
+		_, err := Compile(spec, host)
+		if err == nil || err.Error() != `/process/args/0: exec: "sh": executable file not found in $PATH` {
+			t.Errorf("%q: got %v", env, err)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func CompileExec(spec *specs.Spec, p *specs.Process, host *Host) (*plan.Plan, er
 		c.b.At("", p.name)
 		p.run(c)
 	}
-	return finish(c.b)
+	return c.finish()
 }
 
 // setns are the namespaces of the container that are not the host's.

@@ -92,7 +92,6 @@ var goldenPlans = []goldenPlan{
 /linux/readonlyPaths ["/work"]`, nil},
 	{"args-without-slash", `/process/args ["sh", "-c", "exit 0"]
 /process/env ["PATH=/usr/bin:/bin/", "TERM=xterm"]`, nil},
-	{"args-without-path", `/process/args ["sh"]`, nil},
 	{"no-start-gate", "", func(h *Host) { h.StartGate = false }},
 	{"preserve-fds", "", func(h *Host) { h.PreserveFDs = 3 }},
 	{"no-new-keyring", "", func(h *Host) { h.NoNewKeyring = true }},

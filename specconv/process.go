@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -298,14 +299,14 @@ func (c *compiler) programs() (list []string) {
 		if dirs, ok := strings.CutPrefix(entry, "PATH="); ok {
 			for dir := range strings.SplitSeq(dirs, ":") {
 				if dir == "" {
-					dir = "."
+					continue // would be the working directory, which the image controls
 				}
 				list = append(list, strings.TrimSuffix(dir, "/")+"/"+name)
 			}
 		}
 	}
-	if list == nil {
-		list = []string{name} // fails, and says so
+	if list == nil && c.err == nil {
+		c.err = fmt.Errorf("/process/args/0: exec: %q: executable file not found in $PATH", name) // the words of exec.LookPath
 	}
 	return list
 }
