@@ -145,9 +145,9 @@ var bundles = []bad{
 
 	// The program.
 	{name: "program missing", changes: asProgram, want: `/process/args/0: exec: "/program": stat /program: no such file or directory`},
-	{name: "program not in PATH", changes: `/process/args ["nothing"]`, want: `/process/args/0: exec: "nothing": executable file not found in $PATH: no such file or directory`},
-	{name: "program without a PATH", changes: "/process/args [\"true\"]\n/process/env []", want: `/process/args/0: exec: "true": executable file not found in $PATH: no such file or directory`},
-	{name: "program with an empty PATH", changes: "/process/args [\"nothing\"]\n/process/env [\"PATH=\"]", want: `/process/args/0: exec: "nothing": executable file not found in $PATH: no such file or directory`},
+	{name: "program not in PATH", changes: `/process/args ["nothing"]`, want: `/process/args/0: exec: "nothing": executable file not found in $PATH`},
+	{name: "program without a PATH", changes: "/process/args [\"true\"]\n/process/env []", want: `/process/args/0: exec: "true": executable file not found in $PATH`},
+	{name: "program with an empty PATH", changes: "/process/args [\"nothing\"]\n/process/env [\"PATH=\"]", want: `/process/args/0: exec: "nothing": executable file not found in $PATH`},
 	{name: "program is a directory", changes: `/process/args ["/data"]`, args: runIt, want: `"/data" is a directory: /process/args/0: exec /data: permission denied`},
 	{name: "program below a file", changes: `/process/args ["/etc/passwd/x"]`, want: `/process/args/0: exec: "/etc/passwd/x": stat /etc/passwd/x: not a directory`},
 	{name: "program is a dead link", changes: asProgram, prepare: func(b *harness.Box, d string) { try(b, os.Symlink("nothing", d+"/rootfs/program")) }, want: `/process/args/0: exec: "/program": stat /program: no such file or directory`},
@@ -260,8 +260,8 @@ var commandLines = []bad{
 var execs = []bad{
 	{name: "no command", args: []string{"exec", "box"}, want: "exec args cannot be empty"},
 	{name: "program missing", args: []string{"exec", "box", "/nothing"}, want: `/process/args/0: exec: "/nothing": stat /nothing: no such file or directory`},
-	{name: "program not in PATH", args: []string{"exec", "box", "nothing"}, want: `/process/args/0: exec: "nothing": executable file not found in $PATH: no such file or directory`},
-	{name: "program empty", args: []string{"exec", "box", ""}, want: `/process/args/0: exec: "": executable file not found in $PATH: no such file or directory`},
+	{name: "program not in PATH", args: []string{"exec", "box", "nothing"}, want: `/process/args/0: exec: "nothing": executable file not found in $PATH`},
+	{name: "program empty", args: []string{"exec", "box", ""}, want: `/process/args/0: exec: "": executable file not found in $PATH`},
 	{name: "program is a directory", args: []string{"exec", "box", "/data"}, want: `"/data" is a directory: /process/args/0: exec /data: permission denied`},
 	{name: "program not executable", args: []string{"exec", "box", "/etc/passwd"}, want: `/process/args/0: exec: "/etc/passwd": stat /etc/passwd: permission denied`},
 	{name: "cwd missing", args: []string{"exec", "--cwd", "/nothing", "box", "true"}, want: `/process/cwd: change to directory "/nothing": no such file or directory`},

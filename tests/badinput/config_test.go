@@ -31,7 +31,7 @@ var configurations = []bad{
 	{name: "args is a string", changes: `/process/args "/bin/true"`, want: "parse config.json: /process/args: expected an array, found a string"},
 	{name: "args of numbers", changes: `/process/args [1]`, want: "parse config.json: /process/args/0: expected a string, found a number"},
 	{name: "arg with nul", changes: `/process/args ["/bin/true", "\u0000"]`, want: `/process/args/1: contains nul byte (\x00)`},
-	{name: "program is empty", changes: `/process/args [""]`, want: `/process/args/0: exec: "": executable file not found in $PATH: no such file or directory`},
+	{name: "program is empty", changes: `/process/args [""]`, want: `/process/args/0: exec: "": executable file not found in $PATH`},
 	{name: "cwd missing", changes: `/process/cwd`, want: "/process/cwd: Cwd property must not be empty"},
 	{name: "cwd relative", changes: `/process/cwd "tmp"`, want: "/process/cwd: Cwd must be an absolute path"},
 	{name: "cwd is a file", changes: `/process/cwd "/etc/passwd"`, want: `/process/cwd: open directory "/etc/passwd": not a directory`},
