@@ -20,6 +20,8 @@ type Options struct {
 	// Warn receives one line for everything that went otherwise than asked but does not stop the call. It may be nil and is
 	// only called from the goroutine of the call.
 	Warn func(string)
+	// Debug receives remarks of interest to who looks for a cause, under the same rules.
+	Debug func(string)
 }
 
 // CreateOptions describe a container that is to be made.

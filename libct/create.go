@@ -253,7 +253,7 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 	case specconv.GateHooks:
 		return nil, k.runCreateHooks()
 	case specconv.GateFilter:
-		code, err := k.filter.wait(k.r.warn)
+		code, err := k.filter.wait(k.r.debug)
 		return plan.FilterAnswer(k.plan.GateData(e.Op), code), err
 	}
 	return nil, fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)

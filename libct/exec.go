@@ -337,7 +337,7 @@ func (x *execution) serve(p *plan.Plan) error {
 			return fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
 		}
 		stopPoint("exec-gate")
-		code, err := x.filter.wait(x.r.warn)
+		code, err := x.filter.wait(x.r.debug)
 		if err != nil {
 			return err
 		}

@@ -48,18 +48,20 @@ func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host) (*filter,
 }
 
 // wait returns the instructions of a pending filter and keeps them for the next container.
-func (f *filter) wait(warn func(string, ...any)) ([]byte, error) {
+//
+// That libseccomp does not know a name is no warning: engines' profiles name the system calls of the newest kernel.
+func (f *filter) wait(remark func(string, ...any)) ([]byte, error) {
 	ready, err := f.pending.Wait()
 	f.pending = nil
 	if err != nil {
 		return nil, fmt.Errorf("/linux/seccomp: %w", err)
 	}
 	for _, w := range ready.Warnings {
-		warn("%s", w)
+		remark("%s", w)
 	}
 	if f.cache != nil {
 		if err := f.cache.Put(f.key, ready); err != nil {
-			warn("%v", err)
+			remark("%v", err)
 		}
 	}
 	return instructions(ready), nil

@@ -59,6 +59,12 @@ func (r *Runtime) warn(format string, args ...any) {
 	}
 }
 
+func (r *Runtime) debug(format string, args ...any) {
+	if r.opts.Debug != nil {
+		r.opts.Debug(fmt.Sprintf(format, args...))
+	}
+}
+
 // container is a container's directory, held by descriptor: whatever happens
 // to the name, it stays the same container. Close it after use.
 //

@@ -163,6 +163,7 @@ func (a *app) containers() (containers, error) {
 		SystemdCgroup: a.global.systemdCgroup,
 		Rootless:      a.global.rootless,
 		Warn:          a.log.warn,
+		Debug:         a.log.debug,
 	})
 }
 
