@@ -1,0 +1,71 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"husk/nsenter"
+)
+
+// undo removes what create has made, in the opposite order, and returns the error that made it necessary.
+func (k *creation) undo(cause error) error {
+	if k.process != nil {
+		k.process.Conn.Close()
+		k.process.Kill()
+	}
+	if k.hooksRun && k.c.rec.Poststop {
+		// runtime.md#lifecycle: a failed hook leads to step 12, the end of the container, and on to its poststop hooks.
+		if err := k.r.runHooks(k.c, "poststop"); err != nil {
+			k.r.warn("%v", err)
+		}
+	}
+	if k.place != nil {
+		k.place.Close()
+		k.place = nil
+	}
+	if k.cgroup != nil {
+		if err := k.cgroup.Kill(); err != nil && !cgroupGone(err) {
+			k.r.warn("kill what is left in the cgroup: %v", err)
+		}
+		if err := k.cgroup.Delete(10 * time.Second); err != nil {
+			cause = fmt.Errorf("%w; and remove the cgroup: %w", cause, err)
+		}
+	}
+	if k.c != nil {
+		k.c.unmountHost()
+		if err := k.c.remove(); err != nil {
+			cause = fmt.Errorf("%w; and %w", cause, err)
+		}
+	}
+	if k.process != nil {
+		k.process.Pidfd.Close()
+		k.process = nil
+	}
+	k.release()
+	return cause
+}
+
+// explain says why the interpreter has ended or failed.
+func (k *creation) explain(err error) error {
+	var op *nsenter.OpError
+	switch {
+	case errors.As(err, &op):
+		return diagnose(op, k.process.Pid)
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	if kills, oom := k.cgroup.OOMKills(); oom == nil && kills > 0 {
+		limit := ""
+		if m := k.spec.Linux.Resources; m != nil && m.Memory != nil && m.Memory.Limit != nil {
+			limit = fmt.Sprintf(": /linux/resources/memory/limit is %d bytes, a container needs about %d before its program starts", *m.Memory.Limit, memoryNeeded)
+		}
+		return fmt.Errorf("container init was OOM-killed (memory limit too low?)%s", limit) // runc's words
+	}
+	return fmt.Errorf("wait for the interpreter: process %d ended before the container was made", k.process.Pid)
+}
+
+// memoryNeeded is the memory limit in bytes at which the smallest container starts, as measured (docs/performance.md).
+const memoryNeeded = 128 << 10
+

@@ -1,0 +1,76 @@
+package specconv
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"husk/plan"
+)
+
+// attachCgroupV1 shows the hierarchies of cgroup v1: a tmpfs with one directory each, and links for the controllers that
+// share one. With a cgroup namespace they are mounted, without one the container's own directories are bound.
+func (c *compiler) attachCgroupV1(i int) {
+	m, s := &c.spec.Mounts[i], &c.settings[i]
+	name := c.destination(i)
+	readonly := s.set&unix.MOUNT_ATTR_RDONLY != 0
+	c.at("make the tmpfs for cgroups", "mounts", i)
+	ctx := c.b.FsOpen("tmpfs")
+	c.b.FsString(ctx, "source", "tmpfs")
+	c.b.FsString(ctx, "mode", "755")
+	c.b.FsCreate(ctx)
+	top := c.b.FsMount(mountName(m.Destination), ctx, s.set&^unix.MOUNT_ATTR_RDONLY)
+	c.b.Close(ctx)
+	c.at("open mount point "+strconv.Quote(m.Destination), "mounts", i)
+	c.attach(i, top, c.target("", name, true), place{name: name, mount: top, own: true, fresh: true, readonly: readonly})
+	for j, h := range c.host.Cgroup.Hierarchies {
+		c.at("mount cgroup hierarchy "+h.Name, "mounts", i)
+		var mount plan.Reg
+		if c.hierarchies != nil {
+			mount = c.b.CloneTree("", c.hierarchies[i][j], false)
+			c.b.Close(c.hierarchies[i][j])
+			c.b.SetAttr(mount, plan.Attr{Set: s.set, Clear: s.clear, Propagation: unix.MS_PRIVATE})
+		} else {
+			mount = c.cgroupV1(h, s)
+		}
+		to := c.makeTarget("", c.places[len(c.places)-1], h.Name, true)
+		c.b.MoveMount(mount, to)
+		c.b.Close(to)
+		c.b.Close(mount)
+		if parts := strings.Split(h.Name, ","); len(parts) > 1 {
+			for _, part := range parts {
+				c.b.Symlink(h.Name, top, part)
+			}
+		}
+	}
+}
+
+// captureHierarchies copies the container's own directories, which a container without a cgroup namespace gets to see.
+func (c *compiler) captureHierarchies(i int) {
+	if c.hierarchies == nil {
+		c.hierarchies = make(map[int][]plan.Reg)
+	}
+	for _, h := range c.host.Cgroup.Hierarchies {
+		c.at("open cgroup "+strconv.Quote(h.Own), "mounts", i)
+		c.hierarchies[i] = append(c.hierarchies[i], c.b.Source(h.Own))
+	}
+}
+
+// cgroupV1 makes a detached mount of a hierarchy as the cgroup namespace shows it.
+func (c *compiler) cgroupV1(h Hierarchy, s *mountSettings) plan.Reg {
+	ctx := c.b.FsOpen("cgroup")
+	c.b.FsString(ctx, "source", "cgroup")
+	if h.Name == "systemd" {
+		c.b.FsFlag(ctx, "none")
+		c.b.FsString(ctx, "name", "systemd")
+	} else {
+		for part := range strings.SplitSeq(h.Name, ",") {
+			c.b.FsFlag(ctx, part)
+		}
+	}
+	c.b.FsCreate(ctx)
+	mount := c.b.FsMount("", ctx, s.set)
+	c.b.Close(ctx)
+	return mount
+}
