@@ -67,5 +67,4 @@ func (k *creation) explain(err error) error {
 }
 
 // memoryNeeded is the memory limit in bytes at which the smallest container starts, as measured (docs/performance.md).
-const memoryNeeded = 128 << 10
-
+const memoryNeeded = 160 << 10
