@@ -42,6 +42,8 @@ func watch() {
 		}
 	}
 	own, _ := os.Readlink("/proc/self/exe")
+	var root unix.Stat_t
+	unix.Stat("/", &root)
 	os.WriteFile("/ready", nil, 0o644)
 	others(func(pid string) {
 		dir := "/proc/" + pid
@@ -56,7 +58,7 @@ func watch() {
 			link, _ := os.Readlink(fd)
 			if strings.HasPrefix(link, "/") && !strings.HasPrefix(link, "/dev/") && !strings.HasPrefix(link, "/memfd:") {
 				var st unix.Stat_t
-				if err := unix.Stat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+				if err := unix.Stat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && (st.Dev != root.Dev || st.Ino != root.Ino) {
 					say("directory", link)
 				}
 			}
