@@ -162,7 +162,7 @@ var configurations = []bad{
 	{name: "cgroup path with a line end", changes: `/linux/cgroupsPath "/a\nb"`, want: `/linux/cgroupsPath: "/a\nb" has a control character in it`},
 	{name: "memory limit negative", changes: `/linux/resources/memory {"limit": -2}`, want: "/linux/resources/memory/limit: -2 is neither a number of bytes nor -1 for unlimited"},
 	{name: "memory limit huge", changes: `/linux/resources/memory {"limit": 1e400}`, want: "parse config.json: /linux/resources/memory/limit: 1e400 is not written as an integer"},
-	{name: "memory limit too small", changes: `/linux/resources/memory {"limit": 4096}`, want: "container init was OOM-killed (memory limit too low?): /linux/resources/memory/limit is 4096 bytes, a container needs about 131072 before its program starts"},
+	{name: "memory limit too small", changes: `/linux/resources/memory {"limit": 4096}`, want: "container init was OOM-killed (memory limit too low?): /linux/resources/memory/limit is 4096 bytes, a container needs about 163840 before its program starts"},
 	{name: "memory limit is text", changes: `/linux/resources/memory {"limit": "1G"}`, want: "parse config.json: /linux/resources/memory/limit: expected an integer, found a string"},
 	{name: "swap below memory", changes: `/linux/resources/memory {"limit": 2000000, "swap": 1000000}`, want: "/linux/resources/memory/swap: memory and swap together (1000000) can't be limited below memory alone (2000000)"},
 	{name: "swappiness", changes: `/linux/resources/memory {"swappiness": 101}`, want: "/linux/resources/memory/swappiness: 101 is out of range (0 to 100)"},
