@@ -17,6 +17,9 @@ type Conn struct {
 	socket *os.File
 	origin func(op int) plan.Origin
 	files  []*os.File // received and not handed over yet
+
+	fork int            // place of the op whose pid has not been reported yet; 0: there is none
+	held []plan.Message // what the forked process has reported before that
 }
 
 // NewConn takes over a connected socket; origin says what the ops of the plan are there for.
@@ -46,7 +49,7 @@ func (e *OpError) Unwrap() error { return e.Errno }
 // *OpError says that the plan has failed; the process then stays until the socket is closed, to be looked at.
 func (c *Conn) Next() (Event, error) {
 	for {
-		m, err := c.receive()
+		m, err := c.inOrder()
 		if err != nil {
 			return Event{}, err
 		}
@@ -64,6 +67,33 @@ func (c *Conn) Next() (Event, error) {
 			return Event{}, fmt.Errorf("read from the interpreter: unknown message %d", m.Kind)
 		}
 	}
+}
+
+// inOrder reports the pid of a forked process before anything that the process itself has to say: it may be faster than its
+// parent, and only by the pid can it be ended and reaped.
+func (c *Conn) inOrder() (plan.Message, error) {
+	for c.fork > 0 {
+		m, err := c.receive()
+		switch {
+		case errors.Is(err, io.EOF) && len(c.held) > 0: // the parent was killed
+			c.fork = 0
+			continue
+		case err != nil:
+			return m, err
+		case m.Kind == plan.MessagePid:
+			c.fork = 0
+			return m, nil
+		case m.Op <= c.fork:
+			return m, nil
+		}
+		c.held = append(c.held, m)
+	}
+	if len(c.held) == 0 {
+		return c.receive()
+	}
+	m := c.held[0]
+	c.held = c.held[1:]
+	return m, nil
 }
 
 func (c *Conn) receive() (plan.Message, error) {

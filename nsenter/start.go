@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -46,7 +47,11 @@ func Start(p *plan.Plan, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(encoded, p.Origin, o)
+	process, err := start(encoded, p.Origin, o)
+	if err == nil {
+		process.fork = max(slices.IndexFunc(p.Ops, func(op plan.Op) bool { return op.Kind == plan.Clone }), 0)
+	}
+	return process, err
 }
 
 // start runs an encoded plan.
