@@ -94,15 +94,6 @@ func (f *facts) mount(point string) (found mount) {
 	return found
 }
 
-// points are the places of all mounts, sorted.
-func (f *facts) points() (list []string) {
-	for _, m := range f.mounts() {
-		list = append(list, m.point)
-	}
-	slices.Sort(list)
-	return list
-}
-
 // numbers are those of all open descriptors, sorted.
 func (f *facts) numbers() []string { return slices.Sorted(maps.Keys(f.Fds)) }
 
