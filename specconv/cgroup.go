@@ -4,10 +4,21 @@ import (
 	"strconv"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"husk/plan"
 )
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// bindsCgroup says whether a mount of cgroup v2 is a bind mount of the host's. In the host's cgroup namespace a mount of its
+// own would set the options of the one hierarchy for the whole machine (cgroups(7), cgroup v2 mount options): nsdelegate and
+// memory_recursiveprot would be gone, and to change favordynmods the kernel waits for a grace period, 9 ms here.
+func (c *compiler) bindsCgroup(i int) bool {
+	t := c.spec.Mounts[i].Type
+	return c.host.Cgroup.V2 && (t == "cgroup" || t == "cgroup2") && !c.has(specs.CgroupNamespace)
+}
 
 // attachCgroupV1 shows the hierarchies of cgroup v1: a tmpfs with one directory each, and links for the controllers that
 // share one. With a cgroup namespace they are mounted, without one the container's own directories are bound.

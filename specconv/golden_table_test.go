@@ -31,6 +31,7 @@ var goldenPlans = []goldenPlan{
 	{"bind-in-sysfs", goldenSys + `/mounts/- {"destination": "/sys/fs/bpf", "type": "bind", "source": "/sys/fs/bpf", "options": ["rbind"]}`, nil},
 	{"cgroup-v2", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}
 /linux/namespaces/- {"type": "cgroup"}`, nil},
+	{"cgroup-v2-bound", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}`, nil},
 	{"cgroup-v1-namespace", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}
 /linux/namespaces/- {"type": "cgroup"}`, cgroupV1},
 	{"cgroup-v1-bound", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}`, cgroupV1},

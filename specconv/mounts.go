@@ -37,18 +37,31 @@ func (c *compiler) captureSources() {
 		c.sources[i] = plan.NoReg
 		s := &c.settings[i]
 		s.bind = s.bind || m.Type == "bind"
+		if c.bindsCgroup(i) {
+			// Read-only means all of it, also what is mounted below (CVE-2023-25809).
+			s.bind, s.rbind, s.parameters = true, true, nil
+			s.recursive, s.attributes = s.attributes, attributes{}
+		}
 		if m.Type == "cgroup" && !c.host.Cgroup.V2 && !c.has(specs.CgroupNamespace) {
 			c.captureHierarchies(i)
 		}
 		if !s.bind || s.remount {
 			continue
 		}
-		if _, in := within(c.host.Sources[i].Path, c.host.Rootfs); in {
+		if _, in := within(c.source(i).Path, c.host.Rootfs); in {
 			continue
 		}
 		c.at("open source "+strconv.Quote(m.Source), "mounts", i)
-		c.sources[i] = c.b.Source(c.host.Sources[i].Path)
+		c.sources[i] = c.b.Source(c.source(i).Path)
 	}
+}
+
+// source is the host side of a mount.
+func (c *compiler) source(i int) Source {
+	if c.bindsCgroup(i) {
+		return Source{Path: cgroupRoot, Dir: true}
+	}
+	return c.host.Sources[i]
 }
 
 // setAttributes applies the options to a detached copy.
@@ -98,7 +111,7 @@ func (c *compiler) attachBind(i int) {
 	m, name := &c.spec.Mounts[i], c.destination(i)
 	from := c.sources[i]
 	if from == plan.NoReg {
-		rest, _ := within(c.host.Sources[i].Path, c.host.Rootfs)
+		rest, _ := within(c.source(i).Path, c.host.Rootfs)
 		c.at("open source "+strconv.Quote(m.Source)+" in the rootfs", "mounts", i)
 		from = c.b.Open("", c.root, rest, unix.O_PATH, plan.InRoot)
 	}
@@ -107,7 +120,7 @@ func (c *compiler) attachBind(i int) {
 	c.b.Close(from)
 	c.setAttributes(i, source)
 	c.at("open mount point "+strconv.Quote(m.Destination), "mounts", i)
-	to := c.target("", name, c.host.Sources[i].Dir)
+	to := c.target("", name, c.source(i).Dir)
 	c.attach(i, source, to, place{name: name})
 	c.b.Close(source)
 }
@@ -117,7 +130,7 @@ func (c *compiler) attach(i int, mount, to plan.Reg, p place) {
 	what := "mount "
 	if c.settings[i].bind && !c.settings[i].remount {
 		what = "mount the file "
-		if c.host.Sources[i].Dir {
+		if c.source(i).Dir {
 			what = "mount the directory "
 		}
 	}
@@ -179,7 +192,7 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 			c.b.FsString(ctx, o.key, o.value)
 		}
 	}
-	if mode := c.host.Sources[i].Mode; fstype == "tmpfs" && mode != 0 && !slices.ContainsFunc(s.parameters, func(p parameter) bool { return p.key == "mode" }) {
+	if mode := c.source(i).Mode; fstype == "tmpfs" && mode != 0 && !slices.ContainsFunc(s.parameters, func(p parameter) bool { return p.key == "mode" }) {
 		c.at("set the mode of the tmpfs", "mounts", i)
 		c.b.FsString(ctx, "mode", strconv.FormatUint(uint64(mode), 8))
 	}
