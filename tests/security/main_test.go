@@ -26,11 +26,11 @@ func TestMain(m *testing.M) {
 	harness.Main(m)
 }
 
-// newBox is a box for husk, or for the runtime in $RUNTIME_OLD: to see that a test bites.
+// newBox is a box for husk, or for the runtime in $RUNTIME_OLD, with global options behind it: to see that a test bites.
 func newBox(t *testing.T) *harness.Box {
 	b := harness.New(t)
-	if old := os.Getenv("RUNTIME_OLD"); old != "" {
-		b.Binary = old
+	if old := strings.Fields(os.Getenv("RUNTIME_OLD")); len(old) > 0 {
+		b.Binary, b.Globals = old[0], old[1:]
 	}
 	return b
 }
