@@ -56,6 +56,7 @@ type compiler struct {
 	null        plan.Reg // the host's /dev/null, proven
 	mask        plan.Reg // the empty read-only tmpfs that masks directories
 	proc        plan.Reg // procfs of the container: the only way into /proc
+	procName    string   // where it is mounted, "" if only we use it
 	dev         plan.Reg // /dev
 	newDev      bool     // /dev is a tmpfs of this plan
 	tty         plan.Reg

@@ -165,7 +165,7 @@ func (c *compiler) attachNew(i int) {
 	}
 	c.attach(i, p.mount, to, p)
 	if fstype == "proc" && c.proc == plan.NoReg {
-		c.proc = p.mount
+		c.proc, c.procName = p.mount, p.name
 	}
 }
 

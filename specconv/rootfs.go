@@ -123,6 +123,7 @@ func (c *compiler) changeRoot() {
 			c.b.SetAttr(c.root, plan.Attr{Propagation: p.kind, Recursive: p.recursive})
 		}
 	}
+	c.requireProc()
 	c.at("change to directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
 	if name := inside(c.spec.Process.Cwd); name == "/" {
 		c.b.Chdir(c.root)
@@ -130,6 +131,22 @@ func (c *compiler) changeRoot() {
 		c.b.Chdir(c.b.Open("cwd", c.root, name, pathDirectory, plan.InRoot))
 	}
 	c.requireInside()
+}
+
+// requireProc proves that procfs is where config.json wants it. Somebody who can write to the rootfs may have renamed the
+// directory that it was attached to: procfs would then be elsewhere, and so would its masks.
+func (c *compiler) requireProc() {
+	if c.procName == "" {
+		return
+	}
+	c.b.Step("check that procfs is at " + strconv.Quote(c.procName))
+	ok := c.b.Label()
+	at := c.b.Open("", c.root, c.procName, pathDirectory, plan.InRoot)
+	c.b.StatFS(at, c.scratch)
+	c.b.SkipIf(ok, c.scratch, 8, 1<<64-1, procMagic)
+	c.b.Fail(unix.ESTALE)
+	c.b.Bind(ok)
+	c.b.Close(at)
 }
 
 // requireInside proves with the kernel's own word that the working directory lies below the root (CVE-2024-21626).
