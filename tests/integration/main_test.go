@@ -70,7 +70,11 @@ func (e *environment) open() (err error) {
 	}
 	e.name = fmt.Sprintf("husk-it-%d", os.Getpid())
 	e.inside = filepath.Join(e.dir, "inside")
-	if out, err := exec.Command(cc, "-O1", "-static", "-s", "-o", e.inside, "../inside/inside.c").CombinedOutput(); err != nil {
+	sources, err := filepath.Glob("../inside/*.c")
+	if err != nil {
+		return err
+	}
+	if out, err := exec.Command(cc, append([]string{"-O1", "-static", "-s", "-o", e.inside}, sources...)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("compile tests/inside: %w\n%s", err, out)
 	}
 	// What a container leaves behind becomes a child of this process, and is found.

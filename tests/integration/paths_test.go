@@ -30,11 +30,12 @@ func TestPaths(t *testing.T) {
 				b.t.Fatal(err)
 			}
 			b.Linux.MaskedPaths = append(b.Linux.MaskedPaths, "/secret", "/secret/sub", "/key", "/linked", "/missing", "/key/below")
-			b.probe("list:/secret", "read:/secret/sub/x", "create:/secret/x", "read:/key", "write:/key", "read:/linked", "read:/proc/kcore", "list:/sys/firmware", "read:/proc/keys", "stat:/missing")
+			b.probe("list:/secret", "read:/secret/sub/x", "create:/secret/x", "read:/key", "write:/key", "read:/linked", "read:/proc/kcore", "list:/sys/firmware", "read:/proc/keys", "stat:/missing", "umount:/secret", "umount:/key", "exec:/inside")
 		}, func(t *testing.T, b *bundle, f *facts) {
 			for probe, want := range map[string]string{
 				"list:/secret": "", "read:/secret/sub/x": "ENOENT", "create:/secret/x": "EROFS", "read:/key": "",
 				"read:/linked": "", "list:/sys/firmware": "", "read:/proc/keys": "", "stat:/missing": "ENOENT",
+				"umount:/secret": "EPERM", "umount:/key": "EPERM", "exec:/inside": "ok",
 			} {
 				equal(t, probe, f.Probes[probe], want)
 			}
