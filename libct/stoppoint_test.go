@@ -34,7 +34,7 @@ func TestDeleteKilledAnywhere(t *testing.T) {
 				if err := os.WriteFile(r.file("c", gateSocket), nil, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				stopAt(t, point, "delete "+r.path+" c")
+				stopAt(t, point, "force "+r.path+" c")
 				if s, err := r.State("c"); err == nil && s.Status != Created && s.Status != Stopped {
 					t.Errorf("in between: %+v", s)
 				} else if err != nil && !errors.Is(err, ErrNotExist) {
@@ -43,6 +43,7 @@ func TestDeleteKilledAnywhere(t *testing.T) {
 				if _, warnings, err := r.List(); err != nil || len(warnings) > 0 {
 					t.Errorf("in between: %v %v", warnings, err)
 				}
+				force := force || point == "delete-locked" // its init still lives
 				if err := r.Delete("c", force); err != nil && (force || !errors.Is(err, ErrNotExist)) {
 					t.Errorf("the next delete: %v", err)
 				}

@@ -181,6 +181,7 @@ var broken = []struct{ change, pointer, msg string }{
 	{`/linux/sysctl {"net.//.kernel.core_pattern":"|/x"}`, "/linux/sysctl/net.~1~1.kernel.core_pattern", "is not a valid name"},
 	{`/linux/sysctl {"net..ipv4":"1"}`, "/linux/sysctl/net..ipv4", "is not a valid name"},
 	{`/linux/sysctl {"fs.mqueue./../x":"1"}`, "/linux/sysctl/fs.mqueue.~1..~1x", "is not a valid name"},
+	{`/linux/sysctl {"kernel.shmmax":"1\nkernel.core_pattern=x"}`, "/linux/sysctl/kernel.shmmax", "has more than one line"},
 	{`/linux/sysctl {"":"1"}`, "/linux/sysctl/", "is not a valid name"},
 	{`/linux/sysctl {"net.a` + nul + `":"1"}`, "/linux/sysctl/net.a\x00", "is not a valid name"},
 	{`/linux/sysctl {"net.ipv4.ip_forward":"1` + nul + `"}`, "/linux/sysctl/net.ipv4.ip_forward", "nul byte"},

@@ -23,6 +23,9 @@ func checkSysctl(r *report, l *specs.Linux) {
 			checkSysctlNamespace(r, l, key, name)
 		}
 		r.text(l.Sysctl[key], "sysctl", key)
+		if strings.Contains(l.Sysctl[key], "\n") { // CVE-2022-0811: one value that becomes two settings
+			r.add(at("sysctl", key), "the value of sysctl %.100q has more than one line", name)
+		}
 	}
 }
 
