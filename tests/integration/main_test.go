@@ -6,6 +6,7 @@
 package integration
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -85,19 +86,19 @@ func (e *environment) open() (err error) {
 }
 
 // close removes what the tests made together.
-func (e *environment) close() error {
+func (e *environment) close() (err error) {
 	if e.dir == "" {
 		return nil
 	}
 	for _, v := range e.views {
 		v.close()
 		for _, dir := range v.hierarchies {
-			if err := os.Remove(filepath.Join(dir, e.name)); err != nil && !os.IsNotExist(err) {
-				return err
+			if gone := os.Remove(filepath.Join(dir, e.name)); gone != nil && !os.IsNotExist(gone) {
+				err = errors.Join(err, gone)
 			}
 		}
 	}
-	return os.RemoveAll(e.dir)
+	return errors.Join(err, os.RemoveAll(e.dir))
 }
 
 // eachView runs a test once for each layout of cgroups.
