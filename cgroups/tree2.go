@@ -67,18 +67,30 @@ func (m *v2) passOnFrom(d *dir, all, have []string) {
 			missing = append(missing, "+"+c)
 		}
 	}
-	if len(missing) == 0 || d.write("cgroup.subtree_control", strings.Join(missing, " ")) == nil {
+	if len(missing) == 0 {
+		return
+	}
+	if m.enableErr == nil && d.lived() {
+		m.enableErr = fmt.Errorf("%s has processes of its own, so it can't pass on controllers: %w", d.path, unix.EBUSY)
+	}
+	if m.enableErr != nil || d.write("cgroup.subtree_control", strings.Join(missing, " ")) == nil {
 		return
 	}
 	for _, c := range missing { // the kernel takes all or nothing; get at least those that it grants
-		err := d.write("cgroup.subtree_control", c)
-		if errors.Is(err, unix.EBUSY) {
-			err = fmt.Errorf("%s has processes of its own, so it can't pass on controllers: %w", d.path, unix.EBUSY)
-		}
-		if err != nil && m.enableErr == nil {
+		if err := d.write("cgroup.subtree_control", c); err != nil && m.enableErr == nil {
 			m.enableErr = err
 		}
 	}
+}
+
+// lived says whether processes live in a cgroup that is not the root. The kernel lets such a one pass on cpu and pids alone,
+// but makes it the root of a threaded subtree then: no process could be started below it (cgroup-v2.rst, "Threads").
+func (d *dir) lived() bool {
+	if pids, err := d.pids(); err != nil || len(pids) == 0 {
+		return false
+	}
+	_, err := d.read("cgroup.type")
+	return err == nil // the root has no such file
 }
 
 // delegate gives the cgroup to the container's root: the directory and the files that the kernel names as safe to hand over
