@@ -42,8 +42,11 @@ func (r *Runtime) Create(o CreateOptions) error {
 	if err := k.create(true); err != nil {
 		return k.undo(err)
 	}
-	defer k.release()
-	return k.goOn()
+	if err := k.goOn(); err != nil {
+		return err // it has undone everything
+	}
+	k.release()
+	return nil
 }
 
 // create does everything up to the gate at which the container counts as created. The order: nothing is made before the

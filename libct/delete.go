@@ -3,8 +3,10 @@ package libct
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"husk/cgroups"
@@ -65,7 +67,9 @@ func (r *Runtime) delete(id string, force bool) error {
 }
 
 // acquireToDelete takes LOCK_EX. By force, init is killed if somebody has the
-// lock: a create, start or exec that hangs because of the container ends then.
+// lock, and all in the cgroup of a container that is being made: a create,
+// start or exec that hangs because of the container ends then. One that waits
+// for a hook of its own does not; the message about the lock says so.
 func (c *container) acquireToDelete(force bool) error {
 	if force {
 		err := c.acquire(unix.LOCK_EX, 0)
@@ -75,6 +79,11 @@ func (c *container) acquireToDelete(force bool) error {
 		if c.load() == nil {
 			if err := c.signalInit(unix.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 				return err
+			}
+			if m, err := c.cgroup(); err == nil && m != nil && c.rec.Phase == phaseCreating {
+				if err := m.Kill(); err != nil && !cgroupGone(err) {
+					return fmt.Errorf("kill all of container %s: %w", c.id, err)
+				}
 			}
 		}
 	}
@@ -147,7 +156,7 @@ func (c *container) end(force bool, deadline time.Time) error {
 // the rule that create names it by.
 func (c *container) guess() error {
 	c.rec = record{Schema: recordSchema, ID: c.id, Phase: phaseCreating}
-	cfg := cgroups.Config{ID: c.id, Rootless: c.r.opts.Rootless == "true", Systemd: c.r.opts.SystemdCgroup}
+	cfg := cgroups.Config{ID: c.id, Rootless: c.r.rootless(), Systemd: c.r.opts.SystemdCgroup}
 	if data, err := c.config(); err == nil {
 		if spec, err := specconv.ParseSpec(data); err == nil {
 			if spec.Linux != nil {
@@ -155,6 +164,10 @@ func (c *container) guess() error {
 			}
 			c.rec.OCIVersion = spec.Version
 			c.rec.Annotations = spec.Annotations
+			if spec.Root != nil && filepath.IsAbs(spec.Root.Path) {
+				c.rec.Rootfs = filepath.Clean(spec.Root.Path)
+				c.rec.HostMount = spec.Linux != nil && !specconv.Has(spec, specs.MountNamespace)
+			}
 			c.rec.Poststop = spec.Hooks != nil && len(spec.Hooks.Poststop) > 0
 		}
 	}

@@ -69,7 +69,7 @@ func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
 		var op *nsenter.OpError
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil // execve has closed the socket
+			return nil // execve has closed the socket, or the process is dead, which a container may be at any time
 		case errors.As(err, &op):
 			return diagnose(op, pid)
 		case err != nil:

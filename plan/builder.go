@@ -138,7 +138,7 @@ func (b *Builder) call(nr uint16, args ...Arg) {
 	b.emit(op)
 }
 
-// callReg appends a system call whose result goes to a register: a fresh one, or into if that is given.
+// callReg appends a system call whose result goes to a register: a fresh one.
 func (b *Builder) callReg(name string, nr uint16, args ...Arg) Reg {
 	r := b.reg(name)
 	b.callInto(r, nr, args...)
@@ -151,7 +151,7 @@ func (b *Builder) callInto(r Reg, nr uint16, args ...Arg) {
 	b.emit(op)
 }
 
-// Reg takes an unused register. A name that is known to people makes the printed plan readable.
+// reg takes an unused register. A name that is known to people makes the printed plan readable.
 func (b *Builder) reg(name string) Reg {
 	if n := len(b.free); n > 0 && name == "" {
 		r := b.free[n-1]

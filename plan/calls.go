@@ -74,11 +74,6 @@ func (b *Builder) Unlink(dir Reg, name string) {
 	b.call(unix.SYS_UNLINKAT, Val(dir), Ptr(b.String(name)), Imm(0))
 }
 
-// Readlink reads a link under one name into the data area.
-func (b *Builder) Readlink(dir Reg, name string, to Data, size int) {
-	b.call(unix.SYS_READLINKAT, Val(dir), Ptr(b.String(name)), Ptr(to), Imm(size))
-}
-
 // Chown changes the owner of an inode that this plan has made, or of the terminal.
 func (b *Builder) Chown(fd Reg, uid, gid uint32) {
 	b.call(unix.SYS_FCHOWNAT, Val(fd), Ptr(b.String("")), Imm(uid), Imm(gid), Imm(unix.AT_EMPTY_PATH))
@@ -383,7 +378,7 @@ func FilterAnswer(prog Data, instructions []byte) []byte {
 	return append(p, instructions...)
 }
 
-// Argv and Environment put string vectors into the data area for Exec.
+// Argv puts a vector of strings, argv or envp, into the data area for Exec.
 func (b *Builder) Argv(list []string) Data { return b.vector(list) }
 
 // Exec runs the user's program.

@@ -78,7 +78,6 @@ var rules = []rule{
 	{unix.SYS_MKNODAT, "mknodat", []operand{in(places), f(single), f(octal), f(number)}, errnos(unix.EEXIST), Unset, nil},
 	{unix.SYS_SYMLINKAT, "symlinkat", []operand{f(text), in(places), f(single)}, errnos(unix.EEXIST), Unset, nil},
 	{unix.SYS_UNLINKAT, "unlinkat", []operand{in(places), f(single), f(null)}, errnos(unix.ENOENT), Unset, nil},
-	{unix.SYS_READLINKAT, "readlinkat", []operand{in(places), f(single), f(buffer), f(number)}, nil, Unset, nil},
 	{unix.SYS_FCHOWNAT, "fchownat", []operand{in(only(Inside, Created, Terminal)), f(empty), f(number), f(number), f(number)}, nil, Unset, checkChown},
 	{unix.SYS_FCHOWN, "fchown", []operand{f(number), f(number), f(number)}, errnos(unix.EINVAL, unix.EPERM, unix.EROFS), Unset, checkStdio},
 	{unix.SYS_STATX, "statx", []operand{in(inodes), f(empty), f(number), f(number), f(buffer)}, nil, Unset, nil},

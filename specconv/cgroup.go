@@ -25,13 +25,14 @@ func (c *compiler) bindsCgroup(i int) bool {
 func (c *compiler) attachCgroupV1(i int) {
 	m, s := &c.spec.Mounts[i], &c.settings[i]
 	name := c.destination(i)
-	readonly := s.set&unix.MOUNT_ATTR_RDONLY != 0
+	attrs := s.attributes.join(s.recursive) // there is nothing below a hierarchy: both mean the same
+	readonly := attrs.set&unix.MOUNT_ATTR_RDONLY != 0
 	c.at("make the tmpfs for cgroups", "mounts", i)
 	ctx := c.b.FsOpen("tmpfs")
 	c.b.FsString(ctx, "source", "tmpfs")
 	c.b.FsString(ctx, "mode", "755")
 	c.b.FsCreate(ctx)
-	top := c.b.FsMount(mountName(m.Destination), ctx, s.set&^unix.MOUNT_ATTR_RDONLY)
+	top := c.b.FsMount(mountName(m.Destination), ctx, attrs.set&^unix.MOUNT_ATTR_RDONLY)
 	c.b.Close(ctx)
 	c.at("open mount point "+strconv.Quote(m.Destination), "mounts", i)
 	c.attach(i, top, c.target("", name, true), place{name: name, mount: top, own: true, fresh: true, readonly: readonly})
@@ -41,9 +42,9 @@ func (c *compiler) attachCgroupV1(i int) {
 		if c.hierarchies != nil {
 			mount = c.b.CloneTree("", c.hierarchies[i][j], false)
 			c.b.Close(c.hierarchies[i][j])
-			c.b.SetAttr(mount, plan.Attr{Set: s.set, Clear: s.clear, Propagation: unix.MS_PRIVATE})
+			c.b.SetAttr(mount, plan.Attr{Set: attrs.set, Clear: attrs.clear, Propagation: unix.MS_PRIVATE})
 		} else {
-			mount = c.cgroupV1(h, s)
+			mount = c.cgroupV1(h, attrs)
 		}
 		to := c.makeTarget("", c.places[len(c.places)-1], h.Name, true)
 		c.b.MoveMount(mount, to)
@@ -69,7 +70,7 @@ func (c *compiler) captureHierarchies(i int) {
 }
 
 // cgroupV1 makes a detached mount of a hierarchy as the cgroup namespace shows it.
-func (c *compiler) cgroupV1(h Hierarchy, s *mountSettings) plan.Reg {
+func (c *compiler) cgroupV1(h Hierarchy, attrs attributes) plan.Reg {
 	ctx := c.b.FsOpen("cgroup")
 	c.b.FsString(ctx, "source", "cgroup")
 	if h.Name == "systemd" {
@@ -81,7 +82,7 @@ func (c *compiler) cgroupV1(h Hierarchy, s *mountSettings) plan.Reg {
 		}
 	}
 	c.b.FsCreate(ctx)
-	mount := c.b.FsMount("", ctx, s.set)
+	mount := c.b.FsMount("", ctx, attrs.set)
 	c.b.Close(ctx)
 	return mount
 }

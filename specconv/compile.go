@@ -17,7 +17,7 @@ type phase struct {
 
 // phases is the order of a start. Read it top to bottom: what the kernel is asked to do is in exactly this order.
 var phases = []phase{
-	{"descriptors", (*compiler).descriptors},   // nothing inherited survives execve; nobody can trace us
+	{"descriptors", (*compiler).descriptors},   // what is inherited goes at execve, but for --preserve-fds; nobody can trace us; umask 0
 	{"cgroup", (*compiler).joinCgroup},         // before the cgroup namespace, whose root it becomes
 	{"namespaces", (*compiler).joinNamespaces}, // those of other containers, and the own cgroup namespace
 	{"root", (*compiler).attachRoot},           // host objects are captured, then the root is attached to its own directory
@@ -33,8 +33,8 @@ var phases = []phase{
 	{"labels", (*compiler).setLabels},          // oom_score_adj, AppArmor, SELinux: through the own procfs
 	{"limits", (*compiler).setRlimits},         // while we may still raise them
 	{"credentials", (*compiler).dropPrivileges},
-	{"start", (*compiler).waitForStart}, // the container is created here; `start` lets it go on
-	{"exec", (*compiler).execute},       // filter, execve
+	{"start", (*compiler).waitForStart}, // program and filter are there; the container is created; `start` lets it go on
+	{"exec", (*compiler).execute},       // the lowest limits, filter, last capabilities, execve
 }
 
 // compiler holds what the phases know of each other.

@@ -32,6 +32,8 @@ var goldenPlans = []goldenPlan{
 	{"cgroup-v2", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}
 /linux/namespaces/- {"type": "cgroup"}`, nil},
 	{"cgroup-v2-bound", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}`, nil},
+	{"cgroup-v2-bound-rro", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rro", "nosuid"]}`, nil},
+	{"cgroup-v1-bound-rro", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rro", "nosuid"]}`, cgroupV1},
 	{"cgroup-v1-namespace", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}
 /linux/namespaces/- {"type": "cgroup"}`, cgroupV1},
 	{"cgroup-v1-bound", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}`, cgroupV1},

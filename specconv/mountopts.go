@@ -114,7 +114,13 @@ type parameter struct {
 	index      int  // place in the options
 }
 
-// mountSettings is what the options of one mount amount to. A later word wins over an earlier one.
+// join adds another change, which wins.
+func (a attributes) join(b attributes) attributes {
+	return attributes{set: a.set&^b.clear&^b.set | b.set, clear: a.clear | b.clear}
+}
+
+// mountSettings is what the options of one mount amount to. Of words about the mount itself, and of
+// those about the tree (rro ...), a later one wins over an earlier one; the tree is changed after the mount itself.
 type mountSettings struct {
 	attributes
 	recursive            attributes

@@ -40,7 +40,7 @@ func (c *compiler) captureSources() {
 		if c.bindsCgroup(i) {
 			// Read-only means all of it, also what is mounted below (CVE-2023-25809).
 			s.bind, s.rbind, s.parameters = true, true, nil
-			s.recursive, s.attributes = s.attributes, attributes{}
+			s.recursive, s.attributes = s.attributes.join(s.recursive), attributes{}
 		}
 		if m.Type == "cgroup" && !c.host.Cgroup.V2 && !c.has(specs.CgroupNamespace) {
 			c.captureHierarchies(i)
@@ -67,7 +67,7 @@ func (c *compiler) source(i int) Source {
 // setAttributes applies the options to a detached copy.
 func (c *compiler) setAttributes(i int, mount plan.Reg) {
 	s := &c.settings[i]
-	c.at("set options "+strings.Join(c.spec.Mounts[i].Options, ","), "mounts", i, "options")
+	c.at("apply options "+strings.Join(c.spec.Mounts[i].Options, ","), "mounts", i, "options")
 	top := plan.Attr{Set: s.set, Clear: s.clear}
 	deep := plan.Attr{Set: s.recursive.set, Clear: s.recursive.clear, Recursive: true}
 	if s.propagationRecursive {
@@ -218,12 +218,11 @@ func (c *compiler) label(i int, ctx plan.Reg, fstype string) {
 	if c.spec.Linux.MountLabel == "" || !c.host.SELinux || slices.Contains([]string{"proc", "sysfs", "cgroup2", "cgroup"}, fstype) {
 		return
 	}
-	key := "context"
 	if fstype == "mqueue" { // its superblock belongs to the ipc namespace and can't be relabelled
 		return
 	}
 	c.at("set label for mount "+strconv.Itoa(i), "linux", "mountLabel")
-	c.b.FsString(ctx, key, c.spec.Linux.MountLabel)
+	c.b.FsString(ctx, "context", c.spec.Linux.MountLabel)
 }
 
 // newTarget finds the mount point of a new file system. procfs and sysfs go to real directories only: behind a link, labels
@@ -285,8 +284,7 @@ func (c *compiler) target(reg, name string, dir bool) plan.Reg {
 	to := c.b.Open(reg, c.root, rest, flags, plan.InRoot)
 	c.b.Skip(found)
 	c.b.Bind(missing)
-	step := GateTarget
-	c.askFor(step)
+	c.askFor(GateTarget)
 	c.b.OpenInto(to, c.root, rest, flags, plan.InRoot)
 	c.b.Bind(found)
 	c.b.Step("check that the place is not in procfs")

@@ -67,10 +67,9 @@ func (c *compiler) captureNull() {
 
 // requireDevice goes on only if the descriptor is a device node with this type and these numbers.
 func (c *compiler) requireDevice(fd plan.Reg, kind uint32, major, minor uint32) {
-	right, wrong := c.b.Label(), c.b.Label()
+	right := c.b.Label()
 	c.b.Stat(fd, c.scratch)
 	c.b.SkipIf(right, c.scratch+plan.StatxDevice, 8, 1<<64-1, uint64(minor)<<32|uint64(major))
-	c.b.Bind(wrong)
 	c.b.Fail(unix.EEXIST)
 	c.b.Bind(right)
 	same := c.b.Label()

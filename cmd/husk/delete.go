@@ -6,9 +6,8 @@ func (a *app) deleteCommand() *command {
 		name:    "delete",
 		summary: "delete a container that is not running",
 		usage:   "[options] <container-id>",
-		details: `Deletes what is left of a container: cgroups and recorded state. A container that was created
-but not started is ended first. With --force a running one is too, and it is no error if the
-container does not exist.`,
+		details: `Deletes what is left of a container: cgroups and recorded state. The container must have stopped;
+with --force it is killed if it has not, and it is no error if it does not exist.`,
 		flags: []flag{
 			{name: "force", short: "f", to: &force, help: "kill the container if it is still running"},
 		},
