@@ -35,14 +35,23 @@ func (d *dir) frozenUnified() (bool, error) {
 	return d.isOne("cgroup.freeze")
 }
 
+// Every thawEvery-th attempt of freezeV1 lets the cgroup run for a moment.
+const (
+	thawEvery = 50
+	thawPause = 10 * time.Millisecond
+)
+
 // freezeV1 writes FROZEN until the kernel confirms it. The v1 freezer has no event, and it can stay in FREEZING while
-// processes fork; writing FROZEN again makes it look again, so this polls with a growing pause.
+// processes come in by fork or by a write to cgroup.procs; writing FROZEN again makes it look again, so this polls with a
+// growing pause. A process that waits for one that is frozen already (vfork) never gets to where it could stop: it goes on
+// when all are thawed for a moment.
 func (d *dir) freezeV1(freeze bool) error {
 	if !freeze {
 		return d.write("freezer.state", "THAWED")
 	}
 	deadline := time.Now().Add(freezeTimeout)
-	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+	pause := 20 * time.Microsecond
+	for try := 1; ; try++ {
 		if err := d.write("freezer.state", "FROZEN"); err != nil {
 			return err
 		}
@@ -53,11 +62,18 @@ func (d *dir) freezeV1(freeze bool) error {
 		if state == "FROZEN\n" {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			_ = d.write("freezer.state", "THAWED") // half-frozen is worse than running
-			return &os.PathError{Op: "freeze cgroup", Path: d.path, Err: unix.ETIMEDOUT}
+		late := time.Now().After(deadline)
+		if late || try%thawEvery == 0 {
+			if err := d.write("freezer.state", "THAWED"); err != nil && !late {
+				return err
+			}
+			if late { // half-frozen is worse than running
+				return &os.PathError{Op: "freeze cgroup", Path: d.path, Err: unix.ETIMEDOUT}
+			}
+			pause = thawPause
 		}
 		time.Sleep(pause)
+		pause = min(2*pause, thawPause/2)
 	}
 }
 

@@ -94,7 +94,13 @@ func create(t testing.TB, cfg *Config) Manager {
 // on v1, by the write of "0" to each tasks file before it does anything else.
 func sleeper(t testing.TB, p *Placement) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/bin/sh", "-c", `i=3; while [ $i -lt $((3 + $1)) ]; do echo 0 > /proc/self/fd/$i || exit 1; i=$((i+1)); done; echo in; exec sleep 1000`,
+	return shell(t, p, "exec sleep 1000")
+}
+
+// shell is sleeper, with another script.
+func shell(t testing.TB, p *Placement, script string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", `i=3; while [ $i -lt $((3 + $1)) ]; do echo 0 > /proc/self/fd/$i || exit 1; i=$((i+1)); done; echo in; `+script,
 		"sh", fmt.Sprint(len(p.Tasks)))
 	cmd.ExtraFiles = p.Tasks
 	cmd.Stderr = os.Stderr

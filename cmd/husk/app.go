@@ -25,6 +25,8 @@ type containers interface {
 	List() ([]libct.ContainerState, []error, error)
 	Kill(id string, sig unix.Signal, all bool) error
 	Delete(id string, force bool) error
+	Pause(id string) error
+	Resume(id string) error
 	Pids(id string) ([]int, error)
 	Plan(bundle string) (string, error)
 }

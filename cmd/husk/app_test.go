@@ -58,6 +58,9 @@ func (f *fake) Delete(id string, force bool) error {
 	return f.note("delete " + id)
 }
 
+func (f *fake) Pause(id string) error  { return f.note("pause " + id) }
+func (f *fake) Resume(id string) error { return f.note("resume " + id) }
+
 func (f *fake) Kill(id string, signal unix.Signal, all bool) error {
 	f.signal, f.flag = signal, all
 	return f.note("kill " + id)
@@ -120,7 +123,10 @@ func TestCommands(t *testing.T) {
 		{args: "plan /b", call: "plan /b", stdout: "ops\n"},
 		{args: "plan -b /b", call: "plan /b", stdout: "ops\n"},
 		{args: "features", stdout: `"ociVersionMin": "1.0.0"`},
-		{args: "pause c1", status: 1, stderr: "the command pause is not implemented in this release of husk"},
+		{args: "pause c1", call: "pause c1"},
+		{args: "pause", status: 1, stdout: "Incorrect Usage: ", stderr: `husk: "pause" requires exactly 1 argument(s)`},
+		{args: "resume c1", call: "resume c1"},
+		{args: "resume c1", err: errors.New("no"), call: "resume c1", status: 1, stderr: "no"},
 		{args: "restore --lsm-profile x c1", status: 1, stderr: "the command restore is not implemented in this release of husk"},
 		{args: "checkpoint --help", stdout: "NAME:\n   husk checkpoint - "},
 		{args: "foo", status: 3, stderr: "No help topic for 'foo'"},

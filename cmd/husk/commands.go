@@ -28,8 +28,10 @@ func (a *app) commands() []*command {
 		a.execCommand(),
 		a.killCommand(),
 		a.listCommand(),
+		a.pauseCommand(),
 		a.planCommand(),
 		a.psCommand(),
+		a.resumeCommand(),
 		a.runCommand(),
 		a.specCommand(),
 		a.startCommand(),
@@ -40,14 +42,23 @@ func (a *app) commands() []*command {
 	for _, later := range [...][2]string{
 		{"checkpoint", "save the state of a running container"},
 		{"events", "report events and statistics of a container"},
-		{"pause", "suspend all processes of a container"},
 		{"restore", "start a container from a checkpoint"},
-		{"resume", "let the processes of a paused container go on"},
 		{"update", "change the resource limits of a container"},
 	} {
 		list = append(list, laterCommand(later[0], later[1]))
 	}
 	return list
+}
+
+// onContainer runs a command that needs nothing but a container's id.
+func (a *app) onContainer(call func(containers, string) error) func([]string) (int, error) {
+	return func(args []string) (int, error) {
+		runtime, err := a.containers()
+		if err != nil {
+			return 0, err
+		}
+		return 0, call(runtime, args[0])
+	}
 }
 
 // laterCommand is one that runc has and husk has not yet: it says so, whatever the arguments are.

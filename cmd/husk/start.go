@@ -7,15 +7,6 @@ func (a *app) startCommand() *command {
 		usage:   "<container-id>",
 		details: "Lets the program of a container run that was made by the command create.",
 		min:     1, max: 1,
-		run: func(args []string) (int, error) {
-			runtime, err := a.containers()
-			if err != nil {
-				return 0, err
-			}
-			if err := runtime.Start(args[0]); err != nil {
-				return 0, err
-			}
-			return 0, nil
-		},
+		run: a.onContainer(containers.Start),
 	}
 }

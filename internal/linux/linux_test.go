@@ -259,3 +259,26 @@ func TestSignalListed(t *testing.T) {
 		t.Errorf("error %v, want that of the list", err)
 	}
 }
+
+func TestKilled(t *testing.T) {
+	for status, want := range map[string]bool{
+		"Name:\tx\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n":                               true,
+		"SigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n":                                         true,
+		"SigPnd:\t0000000000004000\nShdPnd:\t0000000000000200\nSigBlk:\t0000000000000100\n":              false,
+		"Name:\tSigPnd\nSigPnd:\nShdPnd:\t000000000000000g\nSigIgn:\t0000000000000100\nCapEff:\t00100\n": false,
+	} {
+		if got := parseKilled([]byte(status)); got != want {
+			t.Errorf("%q: %v", status, got)
+		}
+	}
+	if killed, err := Killed(os.Getpid()); killed || err != nil {
+		t.Errorf("this process: %v, %v", killed, err)
+	}
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if killed, err := Killed(cmd.Process.Pid); !killed || err != nil {
+		t.Errorf("a process that is gone: %v, %v", killed, err)
+	}
+}

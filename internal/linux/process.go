@@ -91,6 +91,35 @@ func readSmall(name string, buf []byte) ([]byte, error) {
 	return buf[:n], nil
 }
 
+// Killed reports whether a SIGKILL waits for the process pid, or has ended it:
+// what SigPnd and ShdPnd in /proc/PID/status say (proc_pid_status(5)).
+func Killed(pid int) (bool, error) {
+	name := "/proc/" + strconv.Itoa(pid) + "/status"
+	text, err := readSmall(name, make([]byte, 4096))
+	if NoProcess(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return parseKilled(text), nil
+}
+
+func parseKilled(status []byte) bool {
+	const bit = 1 << (unix.SIGKILL - 1)
+	for line := range bytes.Lines(status) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if s := string(name); s != "SigPnd" && s != "ShdPnd" {
+			continue
+		}
+		set, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 64)
+		if err == nil && set&bit != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // BootID returns the kernel's random name of this boot (random(4)).
 func BootID() (string, error) {
 	id, err := readSmall("/proc/sys/kernel/random/boot_id", make([]byte, 64))
