@@ -34,6 +34,8 @@ type creation struct {
 	inputs   []*os.File
 	process  *nsenter.Process
 	hooksRun bool
+
+	netDevices *netDevices // nil: none
 }
 
 // Create makes a container from a bundle; its process then waits for Start. If it fails nothing is left behind.
@@ -251,6 +253,8 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 		return nil, copyUp(e)
 	case specconv.GateConsole:
 		return nil, k.handOverConsole(e)
+	case specconv.GateNetDevices:
+		return nil, k.moveNetDevices()
 	case specconv.GateHooks:
 		return nil, k.runCreateHooks()
 	case specconv.GateFilter:
@@ -314,6 +318,7 @@ func (k *creation) goOn() error {
 func (k *creation) release() {
 	k.filter.close()
 	closeAll(k.inputs)
+	k.netDevices.close()
 	if k.place != nil {
 		k.place.Close()
 	}

@@ -32,6 +32,7 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	if err := k.c.awaitExec(&k.process.Conn, k.process.Pid); err != nil {
 		return -1, k.undo(err)
 	}
+	k.netDevices.close()
 	stopPoint("run-started")
 	if k.c.rec.Poststart {
 		if err := r.runHooks(k.c, "poststart"); err != nil {

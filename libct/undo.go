@@ -21,6 +21,7 @@ func (k *creation) undo(cause error) error {
 			k.r.warn("%v", err)
 		}
 	}
+	k.netDevices.back(k.r.warn)
 	if k.place != nil {
 		k.place.Close()
 		k.place = nil

@@ -24,6 +24,7 @@ var phases = []phase{
 	{"mounts", (*compiler).attachMounts},       // in the order of config.json
 	{"devices", (*compiler).makeDevices},       // nodes, links, console
 	{"cwd", (*compiler).makeCwd},               // the working directory is made if it is missing
+	{"network", (*compiler).waitForNetDevices}, // before hooks and sysctls, which may want to set something about them
 	{"hooks", (*compiler).waitForHooks},        // prestart, createRuntime, createContainer: before the root changes
 	{"uts", (*compiler).nameHost},              // hostname and domainname
 	{"sysctl", (*compiler).writeSysctls},       // before /proc/sys may become read-only

@@ -85,6 +85,9 @@ var goldenPlans = []goldenPlan{
 /process/oomScoreAdj 100`, func(h *Host) { h.SELinux, h.AppArmor = true, true }},
 	{"joined-namespaces", `/linux/namespaces [{"type": "mount"}, {"type": "network", "path": "/run/netns/a"}, {"type": "ipc", "path": "/proc/7/ns/ipc"}]`, nil},
 	{"joined-pid", goldenProc + `/linux/namespaces [{"type": "pid", "path": "/proc/7/ns/pid"}, {"type": "mount"}, {"type": "uts", "path": "/proc/7/ns/uts"}]`, nil},
+	{"net-devices", `/linux/netDevices {"eth1": {"name": "eth0"}}
+/linux/sysctl {"net.ipv4.conf.eth0.forwarding": "1"}
+/hooks {"createRuntime": [{"path": "/bin/true"}]}`, nil},
 	{"no-mount-namespace", `/linux/namespaces [{"type": "pid"}]`, nil},
 	{"no-pivot", "", func(h *Host) { h.NoPivot, h.HostMounts = true, []string{"/proc", "/sys"} }},
 	{"propagation-shared", `/linux/rootfsPropagation "rshared"`, nil},

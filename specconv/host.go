@@ -61,13 +61,14 @@ const (
 	// StepEnterPids is the fork into a pid namespace that is joined.
 	StepEnterPids = "enter the pid namespace"
 
-	GateTarget  = "make the mount point"           // the root was sent: make what the mount at the pointer needs
-	GateCopyUp  = "copy the directory up"          // the directory and the tmpfs were sent
-	GateHooks   = "run the hooks before the start" // prestart, createRuntime, createContainer
-	GateConsole = "hand the console over"          // the pty's master was sent
-	GateFilter  = "get the seccomp filter"         // answer: plan.FilterAnswer
-	GateCreated = "wait until the state is written"
-	GateStart   = "run the startContainer hooks"
+	GateTarget     = "make the mount point"  // the root was sent: make what the mount at the pointer needs
+	GateCopyUp     = "copy the directory up" // the directory and the tmpfs were sent
+	GateNetDevices = "move the network devices"
+	GateHooks      = "run the hooks before the start" // prestart, createRuntime, createContainer
+	GateConsole    = "hand the console over"          // the pty's master was sent
+	GateFilter     = "get the seccomp filter"         // answer: plan.FilterAnswer
+	GateCreated    = "wait until the state is written"
+	GateStart      = "run the startContainer hooks"
 )
 
 // within says whether the clean absolute path lies below (or at) the clean absolute directory, and where.

@@ -109,6 +109,13 @@ func (c *compiler) joinNamespaces() {
 	}
 }
 
+func (c *compiler) waitForNetDevices() {
+	if len(c.spec.Linux.NetDevices) > 0 {
+		c.at(GateNetDevices, "linux", "netDevices")
+		c.b.Gate(GateNetDevices, c.scratch, scratchSize)
+	}
+}
+
 // enterPidNamespace goes on in a child: setns(2) changes the pid namespace of children only. What joins it stays invisible
 // to tracers, since its members can see it from here on (CVE-2016-9962).
 func (c *compiler) enterPidNamespace() {

@@ -130,9 +130,11 @@ var broken = []struct{ change, pointer, msg string }{
 	{`/linux/devices/0/uid 4294967295`, "/linux/devices/0/uid", "is not an id"},
 	{`/linux/devices/0/gid 4294967295`, "/linux/devices/0/gid", "is not an id"},
 	{`/linux/devices/- {"type":"c","path":"/dev//fuse","major":1,"minor":3}`, "/linux/devices/1", "is another device than /linux/devices/0"},
-	{`/linux/netDevices {"eth0":{}}`, "/linux/netDevices", "netDevices is not supported by this release"},
 	{`/linux/netDevices {"a/b":{}}`, "/linux/netDevices/a~1b", `invalid network device name "a/b"`},
 	{`/linux/netDevices {"a":{"name":"0123456789abcdef"}}`, "/linux/netDevices/a/name", "invalid network device name"},
+	{`/linux/netDevices {"a":{"name":"a%s"}}`, "/linux/netDevices/a/name", "invalid network device name"},
+	{`/linux/netDevices {"a":{"name":"a%d%d"}}`, "/linux/netDevices/a/name", "invalid network device name"},
+	{`/linux/netDevices {"a":{"name":"b"},"b":{}}`, "/linux/netDevices/b", `gets the name "b", as does /linux/netDevices/a`},
 	{`/linux/netDevices {"..":{}}`, "/linux/netDevices/..", "invalid network device name"},
 	{"/linux/netDevices {\"a\":{}}\n/linux/namespaces/1/type \"time\"", "/linux/netDevices", "unable to move network devices without a NET namespace"},
 

@@ -163,13 +163,21 @@ func checkDeviceNumber(r *report, major, minor, lowest int64, place string) {
 
 func checkNetDevices(r *report, l *specs.Linux) {
 	r.count(len(l.NetDevices), "netDevices")
+	owner := make(map[string]string, len(l.NetDevices)) // of a name in the container
 	for _, name := range sortedKeys(l.NetDevices) {
 		if !isInterfaceName(name) {
 			r.add(at("netDevices", name), "invalid network device name %.100q", name)
 		}
-		if inside := l.NetDevices[name].Name; inside != "" && !isInterfaceName(inside) {
+		inside := l.NetDevices[name].Name
+		if inside == "" {
+			inside = name
+		} else if !isInterfaceName(inside) || strings.Contains(strings.Replace(inside, "%d", "", 1), "%") {
 			r.add(at("netDevices", name, "name"), "invalid network device name %.100q", inside)
 		}
+		if before, taken := owner[inside]; taken && !strings.Contains(inside, "%") {
+			r.add(at("netDevices", name), "gets the name %.100q, as does /linux/netDevices/%.100s", inside, before)
+		}
+		owner[inside] = name
 	}
 	if len(l.NetDevices) > 0 && !hasNamespace(l, specs.NetworkNamespace) {
 		r.add("/netDevices", "unable to move network devices without a NET namespace")

@@ -34,7 +34,6 @@ var later = []struct {
 	{"personality", "config-linux.md#personality", func(s *specs.Spec) []string { return found(s.Linux.Personality != nil, "/linux/personality") }},
 	{"memoryPolicy", "config-linux.md#memory-policy", func(s *specs.Spec) []string { return found(s.Linux.MemoryPolicy != nil, "/linux/memoryPolicy") }},
 	{"intelRdt", "config-linux.md#intelrdt", func(s *specs.Spec) []string { return found(s.Linux.IntelRdt != nil, "/linux/intelRdt") }},
-	{"netDevices", "config-linux.md#network-devices", func(s *specs.Spec) []string { return found(len(s.Linux.NetDevices) > 0, "/linux/netDevices") }},
 	{"SCMP_ACT_NOTIFY", "config-linux.md#seccomp", findSeccompNotify},
 	{"vm", "config-vm.md", func(s *specs.Spec) []string { return found(s.VM != nil, "/vm") }},
 }

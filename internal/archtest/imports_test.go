@@ -17,7 +17,7 @@ const (
 // new arrow is a decision: it needs an entry in docs/decisions.md.
 var graph = map[string][]string{
 	"cmd/husk":              {"husk/libct", "husk/specconv", runtimeSpec, sys},
-	"libct":                 {"husk/specconv", "husk/plan", "husk/nsenter", "husk/cgroups", "husk/seccomp", runtimeSpec, sys},
+	"libct":                 {"husk/specconv", "husk/plan", "husk/nsenter", "husk/cgroups", "husk/seccomp", "husk/internal/netdev", runtimeSpec, sys},
 	"specconv":              {"husk/plan", runtimeSpec, sys},
 	"nsenter":               {"husk/plan", sys},
 	"plan":                  {sys},
@@ -27,6 +27,7 @@ var graph = map[string][]string{
 	"seccomp/compiler":      {"husk/seccomp/internal/wire", runtimeSpec, sys, "github.com/seccomp/libseccomp-golang", "C"},
 	"seccomp/internal/wire": {runtimeSpec, sys},
 	"internal/linux":        {sys},
+	"internal/netdev":       {sys},
 	"internal/jsonscan":     {},
 	"internal/jsonscan/gen": {},
 	"internal/fdtest":       {sys},

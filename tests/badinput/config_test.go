@@ -176,6 +176,16 @@ var configurations = []bad{
 	{name: "unified moves processes", changes: `/linux/resources/unified {"cgroup.procs": "1"}`, want: `/linux/resources/unified/cgroup.procs: unified resource "cgroup.procs" moves processes, it is no parameter`},
 	{name: "io device without numbers", changes: `/linux/resources/blockIO {"weightDevice": [{"major": 8, "minor": 0}]}`, want: "/linux/resources/blockIO/weightDevice/0: at least one of"},
 	{name: "rdma device", changes: `/linux/resources/rdma {"a b": {"hcaHandles": 1}}`, want: `/linux/resources/rdma/a b: invalid rdma device name "a b"`},
+	{name: "network device without name", changes: `/linux/netDevices {"": {}}`, want: `/linux/netDevices/: invalid network device name ""`},
+	{name: "network device with a slash", changes: `/linux/netDevices {"../x": {}}`, want: `/linux/netDevices/..~1x: invalid network device name "../x"`},
+	{name: "network device with a long name", changes: `/linux/netDevices {"a": {"name": "0123456789abcdef"}}`, want: `/linux/netDevices/a/name: invalid network device name "0123456789abcdef"`},
+	{name: "network device with two patterns", changes: `/linux/netDevices {"a": {"name": "a%d%d"}}`, want: `/linux/netDevices/a/name: invalid network device name "a%d%d"`},
+	{name: "network devices of one name", changes: `/linux/netDevices {"a": {"name": "c"}, "b": {"name": "c"}}`, want: `/linux/netDevices/b: gets the name "c", as does /linux/netDevices/a`},
+	{name: "network device is a list", changes: `/linux/netDevices ["a"]`, want: "parse config.json: /linux/netDevices: expected an object, found an array"},
+	{name: "network device missing", changes: `/linux/netDevices {"none": {}}`, want: `/linux/netDevices/none: move network device "none": look for it: no such device`},
+	{name: "network device can't be moved", changes: `/linux/netDevices {"lo": {"name": "lo1"}}`, want: `/linux/netDevices/lo: move network device "lo": move it to the other network namespace: invalid argument`},
+	{name: "network device without namespace", changes: "/linux/namespaces/1\n/linux/netDevices {\"a\": {}}", want: "/linux/netDevices: unable to move network devices without a NET namespace"},
+	{name: "network device into our own namespace", changes: "/linux/namespaces/1/path \"/proc/self/ns/net\"\n/linux/netDevices {\"lo\": {}}", want: "/linux/netDevices: move network devices: the container's network namespace is the runtime's own"},
 	{name: "rdt", changes: `/linux/intelRdt {"closID": "../x"}`, want: `/linux/intelRdt/closID: invalid intelRdt.ClosID "../x" & /linux/intelRdt: intelRdt is not supported by this release`},
 
 	// Seccomp.

@@ -3,6 +3,7 @@ package crash
 import (
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,7 +16,7 @@ import (
 // Which commands come to which stop points. Points of create are also those of run.
 var commands = map[string]string{
 	"create": "create", "gate": "create", "hook-prestart": "create", "hook-createRuntime": "create", "hook-createContainer": "create",
-	"start": "start", "hook-startContainer": "start", "hook-poststart": "start",
+	"netdevice": "create", "start": "start", "hook-startContainer": "start", "hook-poststart": "start",
 	"exec": "exec", "run": "run", "delete": "delete", "hook-poststop": "delete",
 }
 
@@ -78,6 +79,7 @@ const everything = `
 /process/terminal true
 /process/args ["/bin/sh", "-c", "touch /data/ran; exec sleep 1000"]
 /mounts/- {"destination": "/missing", "type": "tmpfs", "source": "tmpfs"}
+/linux/netDevices {"crash0": {"name": "eth0"}}
 /mounts/- {"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}
 /linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]}
 /hooks/prestart [{"path": "/bin/true"}]
@@ -152,8 +154,22 @@ func restored(b *harness.Box, bundle string, before harness.Sight) {
 	b.Must("delete", "--force", "c")
 }
 
+// plug makes the network device of everything, in the network namespace of the tests.
+func plug(t *testing.T) {
+	t.Helper()
+	ip, err := exec.LookPath("ip")
+	if err != nil {
+		t.Skip("needs ip(8), Debian's iproute2")
+	}
+	if out, err := exec.Command(ip, "link", "add", "crash0", "type", "veth", "peer", "name", "crash1").CombinedOutput(); err != nil {
+		t.Fatalf("make a network device: %v: %s", err, out)
+	}
+	t.Cleanup(func() { exec.Command(ip, "link", "del", "crash1").Run() }) // it may have ended with its container
+}
+
 func killedAtCreate(t *testing.T, point string, command ...string) {
 	b := newBox(t)
+	plug(t)
 	bundle := b.Bundle(everything)
 	socket := console(b)
 	before := b.Look()
@@ -175,6 +191,7 @@ func killedAtCreate(t *testing.T, point string, command ...string) {
 
 func killedAtStart(t *testing.T, point string) {
 	b := newBox(t)
+	plug(t)
 	bundle := b.Bundle(everything)
 	socket := console(b)
 	before := b.Look()

@@ -1,7 +1,7 @@
 // Package harness lets tests work with a built husk from outside: bundles, commands, and the proof that nothing is left on
 // the host.
 //
-// The tests of a package run in a pid and a mount namespace of their own (see [Main]). So every process and every mount that
+// The tests of a package run in a pid, a mount and a network namespace of their own (see [Main]). So every process and every mount that
 // is there besides those of the test is one that husk has left, whatever else happens on the machine meanwhile.
 package harness
 
@@ -86,7 +86,7 @@ func enter() (int, error) {
 	cmd := itself()
 	cmd.Env = append(os.Environ(), baseEnv+"="+base, prefixEnv+"="+prefix)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
 		Pdeathsig:  syscall.SIGKILL,
 	}
 	var exit *exec.ExitError
