@@ -2,13 +2,14 @@ package cgroups
 
 import (
 	"math"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 const (
 	minShares, defaultShares, maxShares = 2, 1024, 262144
-	maxWeight                           = 10000
+	defaultWeight, maxWeight            = 100, 10000
 	defaultPeriod                       = 100000 // µs
 )
 
@@ -53,7 +54,7 @@ func (c *convert) cpuV1(cpu *specs.LinuxCPU) {
 	}
 }
 
-func (c *convert) cpuV2(cpu *specs.LinuxCPU) {
+func (c *convert) cpuV2(cpu *specs.LinuxCPU, quotaNow string) {
 	if cpu == nil {
 		return
 	}
@@ -69,11 +70,11 @@ func (c *convert) cpuV2(cpu *specs.LinuxCPU) {
 	}
 	switch {
 	case quota && isSet(cpu.Period):
-		c.add("cpu", "cpu.max", quotaOrMax(*cpu.Quota)+" "+utoa(*cpu.Period), "/cpu/quota").noop = *cpu.Quota < 0
+		c.add("cpu", "cpu.max", limitOrMax(*cpu.Quota)+" "+utoa(*cpu.Period), "/cpu/quota").noop = *cpu.Quota < 0
 	case quota: // one number alone leaves the period as it is
-		c.add("cpu", "cpu.max", quotaOrMax(*cpu.Quota), "/cpu/quota").noop = *cpu.Quota < 0
+		c.add("cpu", "cpu.max", limitOrMax(*cpu.Quota), "/cpu/quota").noop = *cpu.Quota < 0
 	case isSet(cpu.Period): // the file takes no period alone
-		c.add("cpu", "cpu.max", "max "+utoa(*cpu.Period), "/cpu/period").noop = true
+		c.add("cpu", "cpu.max", quotaNow+" "+utoa(*cpu.Period), "/cpu/period").noop = quotaNow == "max"
 	}
 	if isSet(cpu.RealtimePeriod) {
 		c.v1only("/cpu/realtimePeriod")
@@ -83,7 +84,16 @@ func (c *convert) cpuV2(cpu *specs.LinuxCPU) {
 	}
 }
 
-func quotaOrMax(n int64) string { return limitOrMax(n) }
+// quotaNow is the quota that a period has to be written with.
+func (m *v2) quotaNow(cpu *specs.LinuxCPU, old bool) string {
+	if old && cpu != nil && isSet(cpu.Period) && !isSet(cpu.Quota) {
+		if s, err := m.read("cpu.max"); err == nil { // else the write tells what is wrong
+			quota, _, _ := strings.Cut(s, " ")
+			return quota
+		}
+	}
+	return "max"
+}
 
 // idleAround puts cpu.idle (Linux 5.15) on the right side of the shares: the kernel refuses shares for an idle cgroup.
 func (c *convert) idleAround(cpu *specs.LinuxCPU, shares func()) {
@@ -107,6 +117,9 @@ func weightFromShares(shares uint64) uint64 {
 	}
 	if shares >= maxShares {
 		return maxWeight
+	}
+	if shares == defaultShares {
+		return defaultWeight // exactly, however this machine rounds
 	}
 	l := math.Log2(float64(shares))
 	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612.0-7.0/34.0)))

@@ -311,6 +311,51 @@ func TestDevicesForReal(t *testing.T) {
 	})
 }
 
+// TestDevicesWithoutGap changes the rules again and again under a process that uses a device that all of them allow, and tries one
+// that none allows.
+func TestDevicesWithoutGap(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		fuse := []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "c", Major: number(10), Minor: number(229), Access: "rwm"}}
+		butMem := append(append([]specs.LinuxDeviceCgroup{}, allowAll...), specs.LinuxDeviceCgroup{Type: "c", Major: number(1), Minor: number(1), Access: "rw"})
+		m := create(t, &Config{Path: scratch(t), Resources: &specs.LinuxResources{Devices: denyAll}})
+		p, err := m.Place()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		dir := t.TempDir()
+		if err := unix.Mknod(dir+"/mem", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 1))); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan string)
+		go func() {
+			done <- inside(t, p, "cd "+dir+"; touch ready; while [ ! -e stop ]; do : < /dev/null || echo gap; if ( : < mem ) 2>/dev/null; then echo hole; fi; done 2>&1; echo end")
+		}()
+		for {
+			if _, err := os.Stat(dir + "/ready"); err == nil {
+				break
+			}
+			runtime.Gosched()
+		}
+		for range 20 {
+			for _, rules := range [][]specs.LinuxDeviceCgroup{fuse, butMem, denyAll, butMem, fuse, denyAll} {
+				if err := m.Set(&specs.LinuxResources{Devices: rules}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := os.WriteFile(dir+"/stop", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out := <-done; out != "end\n" {
+			t.Errorf("it saw %.200q", out)
+		}
+		if frozen, err := m.Frozen(); frozen || err != nil {
+			t.Errorf("frozen: %v, %v", frozen, err)
+		}
+	})
+}
+
 // inside runs a script in the placement and returns what it printed.
 func inside(t *testing.T, p *Placement, script string) string {
 	t.Helper()

@@ -52,25 +52,47 @@ func (m *v1) allowDevices(in []specs.LinuxDeviceCgroup) error {
 	return d.writeDevices(w.reset())
 }
 
-// updateDevices changes the rules of a running container. What is allowed before and after stays so all the time.
+// updateDevices changes the rules of a running container, and puts them back if the kernel refuses one.
+//
+// Between two lists of what is allowed no process sees a gap: new exceptions are allowed before old ones are denied, so what both
+// lists allow is allowed all the time, and nothing ever is that neither allows. The kernel can change the verdict for everything else
+// only by dropping all exceptions, in one write; those of the new list follow one by one. The cgroup is frozen meanwhile.
 func (m *v1) updateDevices(in []specs.LinuxDeviceCgroup) error {
+	d := m.of("devices")
+	if d == nil {
+		return m.allowDevices(in) // which says what is missing
+	}
 	rules, err := deviceRules(in)
 	if err != nil {
 		return err
 	}
-	w, err := listOf(rules)
+	want, err := listOf(rules)
 	if err != nil {
 		return err
 	}
-	d := m.of("devices")
-	if d == nil {
-		return m.allowDevices(in)
+	have, err := d.whitelist()
+	if err != nil {
+		return err
 	}
+	if !want.allow && !have.allow {
+		return d.changeDevices(have, want)
+	}
+	return m.still(func() error { return d.changeDevices(have, want) })
+}
+
+func (d *dir) changeDevices(have, want whitelist) error {
+	err := d.writeDevices(want.changesFrom(have))
+	if err != nil {
+		if now, rerr := d.whitelist(); rerr == nil {
+			_ = d.writeDevices(have.changesFrom(now))
+		}
+	}
+	return err
+}
+
+func (d *dir) whitelist() (whitelist, error) {
 	list, err := d.readAll("devices.list")
-	if err != nil {
-		return err
-	}
-	return d.writeDevices(w.changesFrom(parseDevicesList(string(list))))
+	return parseDevicesList(string(list)), err
 }
 
 // change is a line for devices.allow or devices.deny.

@@ -124,3 +124,26 @@ func (d *dir) thawTree() error {
 	}
 	return errors.Join(errs...)
 }
+
+// still calls f while no process of the cgroup runs, if there is a freezer.
+func (m *v1) still(f func() error) error {
+	d := m.of("freezer")
+	if d == nil {
+		return f()
+	}
+	frozen, err := d.frozenV1()
+	if err != nil {
+		return err
+	}
+	if frozen { // paused: it stays so
+		return f()
+	}
+	if err := d.freezeV1(true); err != nil {
+		return err
+	}
+	err = f()
+	if terr := d.freezeV1(false); err == nil {
+		err = terr
+	}
+	return err
+}

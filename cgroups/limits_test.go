@@ -76,6 +76,69 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestRefusedUpdate has the last of many values refused: everything is as it was before.
+func TestRefusedUpdate(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("making cgroups needs root")
+	}
+	for _, c := range []string{"memory", "cpu", "cpuset", "pids", "blkio"} {
+		if usualMount(c) == "" {
+			t.Skipf("the controller %s is not mounted as v1", c)
+		}
+	}
+	m := create(t, &Config{Path: scratch(t), Resources: resources(t, `{"memory":{"limit":67108864,"swap":134217728,"reservation":33554432,"swappiness":30},
+		"cpu":{"shares":512,"quota":50000,"period":100000,"burst":20000,"cpus":"0"},"pids":{"limit":33}}`)})
+	look := func() map[string]string {
+		t.Helper()
+		files := make(map[string]string)
+		for _, name := range []string{
+			"memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes", "memory.swappiness", "memory.oom_control", "cpu.shares", "cpu.idle",
+			"cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpuset.cpus", "cpuset.mems", "pids.max", "blkio.throttle.read_bps_device", "devices.list",
+		} {
+			controller, _, _ := strings.Cut(name, ".")
+			files[name] = file(t, m, controller, name)
+		}
+		return files
+	}
+	before := look()
+	disk := disk(t)
+	for _, doc := range []string{
+		`"memory":{"limit":268435456,"swap":536870912,"reservation":1048576,"swappiness":60,"disableOOMKiller":true}`, // all up
+		`"memory":{"limit":33554432,"swap":33554432}`,                                                                 // all down
+		`"memory":{"limit":-1}`,
+		`"cpu":{"quota":5000,"period":10000,"burst":5000,"shares":2,"idle":1,"cpus":"4095"}`,
+		`"cpu":{"quota":-1,"period":1000000,"burst":0}`,
+		`"pids":{"limit":-1},"blockIO":{"throttleReadBpsDevice":[{` + disk + `,"rate":600}]}`,
+	} {
+		if !strings.Contains(doc, "cpus") { // the class id comes after all these and has no hierarchy
+			doc += `,"network":{"classID":1}`
+		}
+		if err := m.Set(resources(t, "{"+doc+"}")); err == nil || !strings.Contains(err.Error(), "(/linux/resources/") || strings.Contains(err.Error(), "put back") {
+			t.Errorf("%s: %v", doc, err)
+		}
+		if after := look(); !maps.Equal(before, after) {
+			t.Errorf("%s: from\n%v\nto\n%v", doc, before, after)
+		}
+		if err := m.Set(resources(t, `{"pids":{"limit":33},"devices":[{"allow":false,"access":"x"}]}`)); err == nil {
+			t.Error("a wrong device rule passed")
+		}
+	}
+}
+
+// disk names a block device, as members of a JSON object.
+func disk(t *testing.T) string {
+	names, err := os.ReadDir("/sys/block")
+	if err != nil || len(names) == 0 {
+		t.Skipf("no block device: %v", err)
+	}
+	number, err := os.ReadFile("/sys/block/" + names[0].Name() + "/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	major, minor, _ := strings.Cut(strings.TrimSpace(string(number)), ":")
+	return `"major":` + major + `,"minor":` + minor
+}
+
 // TestOOM lets a process run into its memory limit.
 func TestOOM(t *testing.T) {
 	if os.Geteuid() != 0 || usualMount("memory") == "" {

@@ -39,7 +39,8 @@ type Manager interface {
 	// Create makes the cgroup's directories, refuses one that is in use or frozen, and applies limits and device rules. It
 	// undoes all it made when it fails. It keeps a descriptor open for Place, which passes it on, or Delete, which closes it.
 	Create(cfg *Config) error
-	// Set applies r to the existing cgroup; what r does not mention stays. Device rules are replaced when r has any.
+	// Set applies r to the existing cgroup; what r does not mention stays. Device rules are replaced when r has any. If anything is
+	// refused all is put back as it was, less what a memory limit below the usage has killed.
 	Set(r *specs.LinuxResources) error
 	// Place opens what a new process needs to get in.
 	Place() (*Placement, error)

@@ -9,14 +9,15 @@ import (
 )
 
 // Of the memory fields 0 means "not asked for", as in runc. `kernel` is deprecated by the specification, which lets a runtime
-// ignore it; kernels from 5.16 on have no such limit. `useHierarchy` is what every kernel from 5.11 on does.
+// ignore it; kernels from 5.16 on have no such limit.
 
 // memoryV1 relies on two checks of the kernel: limit <= memory+swap at any time. Writing the limit first is right when
 // both go down; when they go up it gives EINVAL and is written again after memory+swap.
-func (c *convert) memoryV1(mem *specs.LinuxMemory) {
+func (c *convert) memoryV1(mem *specs.LinuxMemory, old bool) {
 	if mem == nil {
 		return
 	}
+	c.hierarchy(mem)
 	if isSet(mem.Limit) {
 		s := c.add("memory", "memory.limit_in_bytes", itoa(*mem.Limit), "/memory/limit")
 		s.retry, s.noop = isSet(mem.Swap) || *mem.Limit == -1, *mem.Limit == -1
@@ -36,8 +37,11 @@ func (c *convert) memoryV1(mem *specs.LinuxMemory) {
 	if isSet(mem.KernelTCP) { //nolint:staticcheck // not recommended, but asked for
 		c.add("memory", "memory.kmem.tcp.limit_in_bytes", itoa(*mem.KernelTCP), "/memory/kernelTCP").noop = *mem.KernelTCP == -1 //nolint:staticcheck // as above
 	}
-	if mem.DisableOOMKiller != nil && *mem.DisableOOMKiller {
+	switch off := mem.DisableOOMKiller; {
+	case off != nil && *off:
 		c.add("memory", "memory.oom_control", "1", "/memory/disableOOMKiller")
+	case off != nil && old: // engines send false for every new container
+		c.add("memory", "memory.oom_control", "0", "/memory/disableOOMKiller").noop = true
 	}
 	if n, ok := swappiness(mem); ok {
 		if n > 100 {
@@ -51,9 +55,7 @@ func (c *convert) memoryV2(mem *specs.LinuxMemory) {
 	if mem == nil {
 		return
 	}
-	if isSet(mem.Limit) {
-		c.add("memory", "memory.max", limitOrMax(*mem.Limit), "/memory/limit").noop = *mem.Limit < 0
-	}
+	c.hierarchy(mem)
 	c.swapV2(mem)
 	if isSet(mem.Reservation) {
 		c.add("memory", "memory.low", limitOrMax(*mem.Reservation), "/memory/reservation")
@@ -66,6 +68,9 @@ func (c *convert) memoryV2(mem *specs.LinuxMemory) {
 	}
 	if _, ok := swappiness(mem); ok {
 		c.v1only("/memory/swappiness")
+	}
+	if isSet(mem.Limit) {
+		c.add("memory", "memory.max", limitOrMax(*mem.Limit), "/memory/limit").noop = *mem.Limit < 0
 	}
 }
 
@@ -99,6 +104,13 @@ func (c *convert) swapV2(mem *specs.LinuxMemory) {
 	s := c.add("memory", "memory.swap.max", limitOrMax(swap), at)
 	s.noop = swap < 0
 	s.optional = swap <= 0 // without swap accounting there is no file; no limit and no swap are kept anyway
+}
+
+// hierarchy refuses what no kernel from 5.11 on can do.
+func (c *convert) hierarchy(mem *specs.LinuxMemory) {
+	if mem.UseHierarchy != nil && !*mem.UseHierarchy {
+		c.fail("/memory/useHierarchy", "set memory.use_hierarchy: the kernel always counts sub-cgroups in (leave it out)")
+	}
 }
 
 // swappiness is unset also at -1 (as the largest uint64), which engines send for "default".

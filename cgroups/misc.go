@@ -85,7 +85,8 @@ func (c *convert) networkV2(n *specs.LinuxNetwork) {
 	}
 }
 
-// unified writes any controller's file by name, each line of the value by itself. Of the files of the core only those are allowed that
+// unified writes any controller's file by name, each line of the value by itself, in place of what another field has for the
+// file. Of the files of the core only those are allowed that
 // limit: cgroup.procs, kill, freeze, type and subtree_control would move, end or break what the runtime manages.
 func (c *convert) unified(files map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -98,6 +99,9 @@ func (c *convert) unified(files map[string]string) {
 		if controller == "cgroup" && !slices.Contains([]string{"max.depth", "max.descendants", "pressure"}, param) {
 			c.fail(at, "set unified resource %q: this file belongs to the runtime", name)
 			return
+		}
+		if _, list := removal(name); !list { // the file has the last word
+			c.list = slices.DeleteFunc(c.list, func(s setting) bool { return s.file == name })
 		}
 		for line := range strings.SplitSeq(files[name], "\n") {
 			if line != "" {

@@ -25,9 +25,9 @@ type setting struct {
 	altValue string
 }
 
-// apply writes settings in order. find gives the directory that carries a controller, nil for none; lacks returns the error to
-// give if a setting's controller is the reason that its file is missing.
-func apply(list []setting, find func(controller string) *dir, lacks func(setting) error) error {
+// apply writes settings in order and notes in u what was there. find gives the directory that carries a controller, nil for
+// none; lacks returns the error to give if a setting's controller is the reason that its file is missing.
+func apply(list []setting, find func(controller string) *dir, lacks func(setting) error, u *undo) error {
 	var again []setting
 	for _, s := range list {
 		d := find(s.controller)
@@ -37,7 +37,7 @@ func apply(list []setting, find func(controller string) *dir, lacks func(setting
 			}
 			return lacks(s)
 		}
-		err := s.write(d)
+		err := s.write(d, u)
 		switch {
 		case err == nil, s.optional && errors.Is(err, unix.ENOENT):
 		case s.retry && errors.Is(err, unix.EINVAL):
@@ -55,17 +55,17 @@ func apply(list []setting, find func(controller string) *dir, lacks func(setting
 		}
 	}
 	for _, s := range again {
-		if err := s.write(find(s.controller)); err != nil {
+		if err := s.write(find(s.controller), u); err != nil {
 			return s.fail(err)
 		}
 	}
 	return nil
 }
 
-func (s *setting) write(d *dir) error {
-	err := d.write(s.file, s.value)
+func (s *setting) write(d *dir, u *undo) error {
+	err := u.write(d, s.file, s.value)
 	if s.alt != "" && errors.Is(err, unix.ENOENT) {
-		return d.write(s.alt, s.altValue)
+		return u.write(d, s.alt, s.altValue)
 	}
 	return err
 }
@@ -78,8 +78,12 @@ func (s *setting) fail(err error) error {
 		hint = ", this kernel does not offer it"
 	case errors.Is(err, unix.EBUSY) && s.file == "memory.limit_in_bytes":
 		hint = ", more is in use and can't be reclaimed"
+	case errors.Is(err, unix.EINVAL) && (s.file == "cpu.shares" || s.file == "cpu.weight"):
+		hint = ", an idle cgroup (cpu.idle is 1) takes no shares"
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE):
 		hint = ", the kernel refuses the value"
+	case errors.Is(err, unix.EOPNOTSUPP) && strings.Contains(s.file, "weight"):
+		hint = ", the scheduler of this device knows no weights"
 	case errors.Is(err, unix.ENODEV):
 		hint = ", no such device"
 	}
@@ -87,8 +91,8 @@ func (s *setting) fail(err error) error {
 }
 
 // limit applies everything but the device rules.
-func (m *v2) limit(r *specs.LinuxResources) error {
-	list, err := settingsV2(r)
+func (m *v2) limit(r *specs.LinuxResources, u *undo) error {
+	list, err := settingsV2(r, m.quotaNow(r.CPU, u != nil))
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,7 @@ func (m *v2) limit(r *specs.LinuxResources) error {
 	if err := m.checkMemory(r.Memory); err != nil {
 		return err
 	}
-	return apply(list, func(string) *dir { return &m.dir }, m.lacks)
+	return apply(list, func(string) *dir { return &m.dir }, m.lacks, u)
 }
 
 func (m *v2) lacks(s setting) error {
@@ -117,8 +121,8 @@ func (m *v2) lacks(s setting) error {
 }
 
 // limit applies everything but the device rules.
-func (m *v1) limit(r *specs.LinuxResources, rootless bool) error {
-	list, err := settingsV1(r)
+func (m *v1) limit(r *specs.LinuxResources, rootless bool, u *undo) error {
+	list, err := settingsV1(r, u != nil)
 	if err != nil {
 		return err
 	}
@@ -130,7 +134,7 @@ func (m *v1) limit(r *specs.LinuxResources, rootless bool) error {
 			return fmt.Errorf("cannot set %s limit: container could not join or create cgroup (%s)", s.controller, s.at)
 		}
 		return fmt.Errorf("set %s: the cgroup v1 controller %q is not mounted (%s)", s.file, s.controller, s.at)
-	})
+	}, u)
 }
 
 // convert collects settings and keeps the first error.
@@ -157,13 +161,14 @@ func (c *convert) v1only(at string) {
 	c.fail(at, "convert resources to cgroup v2: this field exists in cgroup v1 only")
 }
 
-func settingsV1(r *specs.LinuxResources) ([]setting, error) {
+// settingsV1 is for a new cgroup, or for one whose values may be others than the kernel's defaults.
+func settingsV1(r *specs.LinuxResources, old bool) ([]setting, error) {
 	if r == nil {
 		return nil, nil
 	}
 	var c convert
 	c.pids(r.Pids)
-	c.memoryV1(r.Memory)
+	c.memoryV1(r.Memory, old)
 	c.blockIOV1(r.BlockIO)
 	c.cpuV1(r.CPU)
 	c.cpuset(r.CPU)
@@ -176,20 +181,26 @@ func settingsV1(r *specs.LinuxResources) ([]setting, error) {
 	return c.list, c.err
 }
 
-func settingsV2(r *specs.LinuxResources) ([]setting, error) {
+// settingsV2 is given the cpu quota that is in force, which the kernel wants to see again with a new period.
+func settingsV2(r *specs.LinuxResources, quota string) ([]setting, error) {
 	if r == nil {
 		return nil, nil
 	}
 	var c convert
 	c.pids(r.Pids)
-	c.memoryV2(r.Memory)
 	c.blockIOV2(r.BlockIO)
-	c.cpuV2(r.CPU)
+	c.cpuV2(r.CPU, quota)
 	c.cpuset(r.CPU)
 	c.hugepages(r.HugepageLimits, ".max")
 	c.rdma(r.Rdma)
 	c.networkV2(r.Network)
+	c.memoryV2(r.Memory)
 	c.unified(r.Unified)
+	// A memory limit below what is in use kills. That can't be taken back, so it is written when all else has been accepted.
+	if i := slices.IndexFunc(c.list, func(s setting) bool { return s.file == "memory.max" }); i >= 0 {
+		last := c.list[i]
+		c.list = append(slices.Delete(c.list, i, i+1), last)
+	}
 	return c.list, c.err
 }
 

@@ -43,6 +43,10 @@ func show(list []setting) string {
 	return strings.Join(out, "; ")
 }
 
+// Those of a new cgroup.
+func settingsOnV1(r *specs.LinuxResources) ([]setting, error) { return settingsV1(r, false) }
+func settingsOnV2(r *specs.LinuxResources) ([]setting, error) { return settingsV2(r, "max") }
+
 func TestSettings(t *testing.T) {
 	const none = ""
 	tests := []struct {
@@ -56,19 +60,19 @@ func TestSettings(t *testing.T) {
 		{"limit", `{"memory":{"limit":67108864}}`, "memory.limit_in_bytes=67108864", "memory.max=67108864"},
 		{
 			"limit and swap", `{"memory":{"limit":67108864,"swap":134217728}}`,
-			"memory.limit_in_bytes=67108864!; memory.memsw.limit_in_bytes=134217728", "memory.max=67108864; memory.swap.max=67108864",
+			"memory.limit_in_bytes=67108864!; memory.memsw.limit_in_bytes=134217728", "memory.swap.max=67108864; memory.max=67108864",
 		},
 		{
 			"no swap", `{"memory":{"limit":67108864,"swap":67108864}}`,
-			"memory.limit_in_bytes=67108864!; memory.memsw.limit_in_bytes=67108864", "memory.max=67108864; memory.swap.max=0?",
+			"memory.limit_in_bytes=67108864!; memory.memsw.limit_in_bytes=67108864", "memory.swap.max=0?; memory.max=67108864",
 		},
 		{
 			"unlimited", `{"memory":{"limit":-1}}`,
-			"memory.limit_in_bytes=-1~!; memory.memsw.limit_in_bytes=-1?~", "memory.max=max~; memory.swap.max=max?~",
+			"memory.limit_in_bytes=-1~!; memory.memsw.limit_in_bytes=-1?~", "memory.swap.max=max?~; memory.max=max~",
 		},
 		{
 			"unlimited swap", `{"memory":{"limit":5,"swap":-1}}`,
-			"memory.limit_in_bytes=5!; memory.memsw.limit_in_bytes=-1?~", "memory.max=5; memory.swap.max=max?~",
+			"memory.limit_in_bytes=5!; memory.memsw.limit_in_bytes=-1?~", "memory.swap.max=max?~; memory.max=5",
 		},
 		{"swap below limit", `{"memory":{"limit":5,"swap":4}}`, "memory.limit_in_bytes=5!; memory.memsw.limit_in_bytes=4", "error: (/linux/resources/memory/swap)"},
 		{"swap alone", `{"memory":{"swap":4}}`, "memory.memsw.limit_in_bytes=4", "error: (/linux/resources/memory/swap)"},
@@ -76,6 +80,7 @@ func TestSettings(t *testing.T) {
 		{"kernel is ignored", `{"memory":{"kernel":4096}}`, none, none},
 		{"kernelTCP", `{"memory":{"kernelTCP":4096}}`, "memory.kmem.tcp.limit_in_bytes=4096", "error: (/linux/resources/memory/kernelTCP)"},
 		{"useHierarchy", `{"memory":{"useHierarchy":true}}`, none, none},
+		{"useHierarchy off", `{"memory":{"useHierarchy":false}}`, "error: (/linux/resources/memory/useHierarchy)", "error: (/linux/resources/memory/useHierarchy)"},
 		{"swappiness", `{"memory":{"swappiness":60}}`, "memory.swappiness=60", "error: (/linux/resources/memory/swappiness)"},
 		{"swappiness 0", `{"memory":{"swappiness":0}}`, "memory.swappiness=0", "error: (/linux/resources/memory/swappiness)"},
 		{"swappiness -1", `{"memory":{"swappiness":18446744073709551615}}`, none, none},
@@ -136,6 +141,14 @@ func TestSettings(t *testing.T) {
 		},
 		{"rdma name", `{"rdma":{"a/b":{"hcaHandles":3}}}`, "error: /rdma/a~1b)", "error: /rdma/a~1b)"},
 		{"unified", `{"unified":{"memory.high":"5","hugetlb.1GB.max":"0","io.max":"8:0 rbps=1\n8:1 rbps=2\n"}}`, "error: invalid configuration", "hugetlb.1GB.max=0; io.max=8:0 rbps=1; io.max=8:1 rbps=2; memory.high=5"},
+		{
+			"unified has the last word", `{"memory":{"limit":5,"reservation":4},"pids":{"limit":3},"cpu":{"shares":512,"quota":7},"unified":{"memory.max":"6","cpu.max":"5 50000","memory.high":"9"}}`,
+			"error: invalid configuration", "pids.max=3; cpu.weight=59; memory.low=4; cpu.max=5 50000; memory.high=9; memory.max=6",
+		},
+		{
+			"unified beside devices", `{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":600}]},"unified":{"io.max":"8:0 wbps=1"}}`,
+			"error: invalid configuration", "io.max=8:0 rbps=600; io.max=8:0 wbps=1",
+		},
 		{"unified core", `{"unified":{"cgroup.max.descendants":"5"}}`, "error: unified", "cgroup.max.descendants=5"},
 	}
 	for _, name := range []string{"../x", "a/b", "memory", ".max", "memory.", "memory..max", "a.b\u0000", "a.b\nc", "cgroup.procs", "cgroup.kill", "cgroup.subtree_control", "cgroup.freeze", strings.Repeat("a.", 2500)} {
@@ -152,7 +165,7 @@ func TestSettings(t *testing.T) {
 			for _, v := range []struct {
 				name, want string
 				f          func(*specs.LinuxResources) ([]setting, error)
-			}{{"v1", tt.v1, settingsV1}, {"v2", tt.v2, settingsV2}} {
+			}{{"v1", tt.v1, settingsOnV1}, {"v2", tt.v2, settingsOnV2}} {
 				list, err := v.f(r)
 				if text, ok := strings.CutPrefix(v.want, "error: "); ok {
 					if err == nil || !strings.Contains(err.Error(), text) {
@@ -209,14 +222,14 @@ func TestApply(t *testing.T) {
 		{controller: "io", file: "io.missing", value: "1", optional: true},
 		{controller: "io", file: "io.absent", value: "1", noop: true},
 		{controller: "io", file: "io.bfq.weight", value: "1", alt: "io.weight", altValue: "2"},
-	}, find, lacks); err != nil {
+	}, find, lacks, nil); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := d.read("io.weight"); s != "2" || err != nil {
 		t.Errorf("io.weight holds %q, %v", s, err)
 	}
 	for _, s := range []setting{{controller: "memory", file: "memory.max"}, {controller: "io", file: "io.max"}} {
-		if err := apply([]setting{s}, find, lacks); err == nil || err.Error() != "no "+s.controller {
+		if err := apply([]setting{s}, find, lacks, nil); err == nil || err.Error() != "no "+s.controller {
 			t.Errorf("%s: %v", s.file, err)
 		}
 	}
@@ -251,7 +264,7 @@ func FuzzSettings(f *testing.F) {
 		if json.Unmarshal(doc, &r) != nil {
 			return
 		}
-		for _, convert := range []func(*specs.LinuxResources) ([]setting, error){settingsV1, settingsV2} {
+		for _, convert := range []func(*specs.LinuxResources) ([]setting, error){settingsOnV1, settingsOnV2} {
 			list, err := convert(&r)
 			if err != nil {
 				if strings.ContainsAny(err.Error(), "\n\x00") || !strings.Contains(err.Error(), resourcesAt) {

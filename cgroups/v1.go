@@ -135,7 +135,7 @@ func (m *v1) Create(cfg *Config) (err error) {
 	if err := m.fillCpuset(r.CPU); err != nil {
 		return err
 	}
-	if err := m.limit(r, cfg.Rootless); err != nil {
+	if err := m.limit(r, cfg.Rootless, nil); err != nil {
 		return err
 	}
 	if err := m.allowDevices(r.Devices); err != nil && !cfg.Rootless {
@@ -198,13 +198,12 @@ func (m *v1) Set(r *specs.LinuxResources) error {
 		return nil
 	}
 	defer m.close()
-	if err := m.limit(r, false); err != nil {
-		return err
+	u := new(undo)
+	err := m.limit(r, false, u)
+	if err == nil && len(r.Devices) > 0 {
+		err = m.updateDevices(r.Devices)
 	}
-	if len(r.Devices) == 0 {
-		return nil
-	}
-	return m.updateDevices(r.Devices)
+	return u.after(err)
 }
 
 // list is the directory whose processes are the container's: the twin where every process starts, else the devices or

@@ -61,7 +61,7 @@ func (m *v2) Create(cfg *Config) (err error) {
 	if r == nil {
 		r = &specs.LinuxResources{}
 	}
-	if err := m.limit(r); err != nil {
+	if err := m.limit(r, nil); err != nil {
 		return err
 	}
 	if err := m.filterDevices(r.Devices, made.exists); err != nil && !cfg.Rootless {
@@ -78,7 +78,7 @@ func (m *v2) rootless(cfg *Config, err error) error {
 	if !cfg.Rootless || !isPermission(err) || cfg.Path != "" {
 		return err
 	}
-	list, cerr := settingsV2(cfg.Resources)
+	list, cerr := settingsV2(cfg.Resources, "max")
 	if cerr != nil {
 		return cerr
 	}
@@ -127,13 +127,12 @@ func (m *v2) Set(r *specs.LinuxResources) error {
 		return errAbsent
 	}
 	defer m.close()
-	if err := m.limit(r); err != nil {
-		return err
+	u := new(undo)
+	err := m.limit(r, u)
+	if err == nil && len(r.Devices) > 0 {
+		err = m.filterDevices(r.Devices, true)
 	}
-	if len(r.Devices) == 0 {
-		return nil
-	}
-	return m.filterDevices(r.Devices, true)
+	return u.after(err)
 }
 
 func (m *v2) Pids(recursive bool) ([]int, error) {
