@@ -119,6 +119,9 @@ func (v *verifier) clone(op *Op) error {
 	if op.Nr != unix.SYS_CLONE || op.Args != [MaxArgs]Arg{Imm(uint64(unix.CLONE_PARENT) | uint64(unix.SIGCHLD))} || v.forked || v.reach > v.at {
 		return errors.New("the one fork of a plan is clone(CLONE_PARENT|SIGCHLD)")
 	}
+	if v.firstOf(unix.SYS_SCHED_SETATTR) >= 0 {
+		return errors.New("a fork, which SCHED_DEADLINE refuses and SCHED_FLAG_RESET_ON_FORK takes the scheduler from")
+	}
 	v.forked = true
 	return nil
 }

@@ -77,6 +77,10 @@ func (v *verifier) extent(op *Op, i int) uint64 {
 		return 56
 	case unix.SYS_SECCOMP:
 		return 16 // struct sock_fprog
+	case unix.SYS_SCHED_SETAFFINITY:
+		return op.Args[1].Value
+	case unix.SYS_SCHED_SETATTR:
+		return unix.SizeofSchedAttr
 	}
 	return MaxSize + 1 // a call that nobody has measured fits nowhere
 }

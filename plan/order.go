@@ -69,7 +69,7 @@ func (v *verifier) credentials() error {
 		}
 	}
 	user := v.firstOf(unix.SYS_SETRESUID)
-	for _, nr := range []uint16{unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_MKNODAT} {
+	for _, nr := range []uint16{unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_MKNODAT, unix.SYS_SCHED_SETATTR, unix.SYS_IOPRIO_SET} {
 		if v.lastOf(nr) > user {
 			return fmt.Errorf("%s after the user was changed", ruleOf(nr).name)
 		}

@@ -110,6 +110,9 @@ func (p *Plan) call(op *Op) string {
 
 func (p *Plan) operand(op *Op, i int, o operand) string {
 	a := op.Args[i]
+	if s, ok := p.scheduling(op, i); ok {
+		return s
+	}
 	switch {
 	case a.Mode == Register:
 		return p.reg(a.Value)

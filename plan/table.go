@@ -112,6 +112,11 @@ var rules = []rule{
 	{unix.SYS_SETRESUID, "setresuid", []operand{f(number), f(number), f(number)}, nil, Unset, checkIDs},
 	{unix.SYS_CAPSET, "capset", []operand{f(buffer), f(buffer)}, nil, Unset, nil},
 	{unix.SYS_PRLIMIT64, "prlimit64", []operand{f(null), {form: number, names: rlimitNames}, f(limit), f(null)}, nil, Unset, nil},
+	{unix.SYS_SCHED_SETAFFINITY, "sched_setaffinity", []operand{f(null), f(number), f(buffer)}, errnos(unix.EPERM, unix.ENOSYS), Unset, checkAffinity},
+	{unix.SYS_SCHED_SETATTR, "sched_setattr", []operand{f(null), f(buffer), f(null)}, nil, Unset, checkScheduler},
+	{unix.SYS_IOPRIO_SET, "ioprio_set", []operand{{form: number, names: ioWhoNames}, f(null), f(number)}, nil, Unset, checkIOPriority},
+	{unix.SYS_SET_MEMPOLICY, "set_mempolicy", []operand{f(number), f(either), f(number)}, nil, Unset, checkMemoryPolicy},
+	{unix.SYS_PERSONALITY, "personality", []operand{{form: number, names: personalityNames}}, nil, Unset, nil},
 	{unix.SYS_KEYCTL, "keyctl", []operand{{form: number, names: keyctlNames}, f(text)}, errnos(unix.ENOSYS), Unset, nil},
 	{unix.SYS_IOCTL, "ioctl", []operand{in(only(PtyMaster, Terminal)), {form: number, names: ioctlNames}, f(either)}, nil, Terminal, checkIoctl},
 	{unix.SYS_DUP3, "dup3", []operand{in(only(Terminal, Created)), f(number), f(null)}, nil, Unset, checkStdio},
@@ -148,7 +153,8 @@ var ruleIndex = func() (index [calls]uint8) {
 func mandatory(nr uint16) bool {
 	switch nr {
 	case unix.SYS_PIVOT_ROOT, unix.SYS_UMOUNT2, unix.SYS_CHROOT, unix.SYS_FCHDIR, unix.SYS_CLOSE_RANGE, unix.SYS_SETNS, unix.SYS_UNSHARE,
-		unix.SYS_SETSID, unix.SYS_UMASK, unix.SYS_PRLIMIT64, unix.SYS_SETGROUPS, unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_CAPSET, unix.SYS_SECCOMP:
+		unix.SYS_SETSID, unix.SYS_UMASK, unix.SYS_PRLIMIT64, unix.SYS_SETGROUPS, unix.SYS_SETRESGID, unix.SYS_SETRESUID, unix.SYS_CAPSET, unix.SYS_SECCOMP,
+		unix.SYS_SCHED_SETAFFINITY, unix.SYS_SCHED_SETATTR, unix.SYS_IOPRIO_SET, unix.SYS_SET_MEMPOLICY, unix.SYS_PERSONALITY:
 		return true
 	}
 	return false

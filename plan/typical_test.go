@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -176,6 +177,13 @@ func (c *typical) change() {
 
 // drop sets the credentials.
 func (c *typical) drop() {
+	c.On(nil, unix.EPERM)
+	c.SetAffinity(bytes.Repeat([]byte{0xff}, 16))
+	c.SetScheduler(unix.SchedAttr{Policy: unix.SCHED_FIFO, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Nice: -3, Priority: 7})
+	c.SetIOPriority(IOClassBestEffort, 4)
+	c.SetMemoryPolicy(unix.MPOL_BIND|unix.MPOL_F_STATIC_NODES, []byte{0b1101, 0, 0, 0, 0, 0, 0, 0})
+	c.SetPersonality(PersonalityLinux32)
+	c.reach("scheduled")
 	c.SetRlimit(unix.RLIMIT_NOFILE, 1024, 1024)
 	end := c.Label()
 	c.Prctl(unix.PR_CAPBSET_DROP, 21)

@@ -85,6 +85,29 @@ var brokenOrder = []brokenPlan{
 		}
 	}, "three times the same id"},
 	{"V10", "the limits of another process", "", nil, func(p *Plan) { nth(p, unix.SYS_PRLIMIT64, 0).Args[0] = Imm(1) }, "prlimit64: operand 0"},
+	{"V10", "the CPUs of another process", "", nil, func(p *Plan) { nth(p, unix.SYS_SCHED_SETAFFINITY, 0).Args[0] = Imm(1) }, "sched_setaffinity: operand 0"},
+	{"V10", "CPUs that may be refused", "inside", func(c *typical) {
+		c.On(nil, unix.EPERM)
+		c.SetAffinity([]byte{1, 0, 0, 0, 0, 0, 0, 0})
+	}, nil, "CPUs that were asked for may not be refused"},
+	{"V10", "CPUs beyond the data", "", nil, func(p *Plan) { nth(p, unix.SYS_SCHED_SETAFFINITY, 0).Args[1] = Imm(1 << 20) }, "sched_setaffinity: operand 2"},
+	{"V10", "the scheduler of another process", "", nil, func(p *Plan) { nth(p, unix.SYS_SCHED_SETATTR, 0).Args[0] = Imm(1) }, "sched_setattr: operand 0"},
+	{"V10", "a scheduler's flag without a name", "inside", func(c *typical) { c.SetScheduler(unix.SchedAttr{Flags: 1 << 20}) }, nil, "not a struct sched_attr"},
+	{"V10", "a scheduling policy without a name", "inside", func(c *typical) { c.SetScheduler(unix.SchedAttr{Policy: unix.SCHED_EXT}) }, nil, "not a struct sched_attr"},
+	{"V10", "a struct sched_attr of another size", "", nil, func(p *Plan) { p.Data[nth(p, unix.SYS_SCHED_SETATTR, 0).Args[1].Value] = 48 }, "not a struct sched_attr"},
+	{"V10", "a scheduler after the user", "dropped", func(c *typical) { c.SetScheduler(unix.SchedAttr{}) }, nil, "sched_setattr after the user was changed"},
+	{"V10", "the I/O priority of the caller's group", "begin", func(c *typical) { c.SetIOPriority(IOClassIdle, 0) }, nil, "the process group is still that of the caller"},
+	{"V10", "the I/O priority of a user", "", nil, func(p *Plan) { nth(p, unix.SYS_IOPRIO_SET, 0).Args[0] = Imm(3) }, "ioprio_set: operand 0"},
+	{"V10", "an I/O class without a name", "inside", func(c *typical) { c.SetIOPriority(4, 0) }, nil, "not a class and a level"},
+	{"V10", "an I/O level without meaning", "inside", func(c *typical) { c.SetIOPriority(IOClassIdle, 8) }, nil, "not a class and a level"},
+	{"V10", "an I/O priority after the user", "dropped", func(c *typical) { c.SetIOPriority(IOClassIdle, 0) }, nil, "ioprio_set after the user was changed"},
+	{"V10", "a memory mode without a name", "inside", func(c *typical) { c.SetMemoryPolicy(unix.MPOL_MAX, nil) }, nil, "a mode or flag that is not permitted"},
+	{"V10", "memory nodes beyond the data", "", nil, func(p *Plan) { nth(p, unix.SYS_SET_MEMPOLICY, 0).Args[2] = Imm(1<<20 + 1) }, "not nodes in whole words"},
+	{"V10", "memory nodes in half a word", "", nil, func(p *Plan) { nth(p, unix.SYS_SET_MEMPOLICY, 0).Args[2] = Imm(33) }, "not nodes in whole words"},
+	{"V10", "memory nodes without a mask", "inside", func(c *typical) { c.SetMemoryPolicy(unix.MPOL_DEFAULT, nil) }, func(p *Plan) {
+		nth(p, unix.SYS_SET_MEMPOLICY, 0).Args[2] = Imm(65)
+	}, "not nodes in whole words"},
+	{"V10", "a personality that turns defences off", "inside", func(c *typical) { c.SetPersonality(0x0040000) }, nil, "is not permitted"},
 	{"V10", "a process that can be traced", "begin", func(c *typical) { c.Prctl(unix.PR_SET_DUMPABLE, 1) }, nil, "a process that the container could trace"},
 	{"V10", "a process that the change of ids made visible", "", nil, func(p *Plan) {
 		at := indexOf(p, Call, unix.SYS_CLOSE_RANGE, 1)
