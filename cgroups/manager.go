@@ -87,6 +87,18 @@ func (p *Placement) Close() {
 	}
 }
 
+// ByHand has the new process join the cgroup2 by itself, as it does on v1, and not be born there.
+func (p *Placement) ByHand() error {
+	name := p.Into.Name() + "/cgroup.procs"
+	fd, err := openat2(int(p.Into.Fd()), "cgroup.procs", unix.OpenHow{Flags: unix.O_WRONLY, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	p.Into.Close()
+	p.Into, p.Tasks = nil, append(p.Tasks, os.NewFile(uintptr(fd), name))
+	return nil
+}
+
 // State is the part of a container's record that belongs to its cgroup.
 type State struct {
 	Version string            // V1, Hybrid or V2

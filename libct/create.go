@@ -187,12 +187,11 @@ func (k *creation) start() (err error) {
 	if !errors.Is(err, nsenter.ErrCgroup) {
 		return err
 	}
-	join, openErr := os.OpenFile("/proc/self/fd/"+strconv.Itoa(int(k.place.Into.Fd()))+"/cgroup.procs", os.O_WRONLY, 0)
-	if openErr != nil {
+	if openErr := k.place.ByHand(); openErr != nil {
 		return fmt.Errorf("%w; join it by hand: %w", err, openErr)
 	}
-	o.Inputs, o.Cgroup = append(o.Inputs, join), nil
-	k.host.Cgroup.Joins = append(k.host.Cgroup.Joins, join.Name())
+	o.Inputs, o.Cgroup = append(k.inputs, k.place.Tasks...), nil
+	k.host.Cgroup = cgroupFacts(k.c.rec.Cgroup, k.place)
 	if k.plan, err = specconv.Compile(k.spec, k.host); err != nil {
 		return err
 	}

@@ -65,6 +65,26 @@ var hints = []struct {
 	{"open mount point", unix.ELOOP, "the path is, or leads through, a symbolic link"},
 	{"check that the place", unix.EXDEV, "the mount point leads into /proc, which would hide what the runtime itself relies on"},
 	{"set oom_score_adj", unix.EACCES, "less than what the runtime itself has needs CAP_SYS_RESOURCE"},
+	{"set the scheduler SCHED_FIFO", unix.EPERM, hintRealTime},
+	{"set the scheduler SCHED_RR", unix.EPERM, hintRealTime},
+	// The second half is runc's text.
+	{"set the scheduler SCHED_DEADLINE", unix.EPERM, "it needs CAP_SYS_NICE and all CPUs of the machine: process scheduler can't be used together with AllowedCPUs"},
+	{"set the scheduler SCHED_DEADLINE", unix.EBUSY, "other deadline processes leave too little time: sysctl kernel.sched_rt_runtime_us"},
+	{"set the scheduler SCHED_DEADLINE", unix.EINVAL, "the period lies outside of sysctl kernel.sched_deadline_period_min_us and _max_us"},
+	{"set the scheduler SCHED_ISO", unix.EINVAL, "no version of Linux has this policy"},
+	{"set the scheduler", unix.EINVAL, "priority, nice value and flags do not go together"},
+	{"set the scheduler", unix.EPERM, "a nice value below that of the runtime needs CAP_SYS_NICE"},
+	{"set the scheduler", unix.EOPNOTSUPP, "SCHED_FLAG_UTIL_CLAMP_MIN and _MAX need a kernel with CONFIG_UCLAMP_TASK, Linux 5.3 or newer"},
+	{"set the I/O priority", unix.EPERM, "IOPRIO_CLASS_RT needs CAP_SYS_NICE or CAP_SYS_ADMIN"},
+	{"set the I/O priority", unix.ENOSYS, "it needs a kernel with CONFIG_BLOCK"},
+	{"set the memory policy", unix.ENOSYS, "it needs a kernel with CONFIG_NUMA"},
+	{"set the memory policy MPOL_PREFERRED_MANY", unix.EINVAL, "it needs Linux 5.15, with MPOL_F_NUMA_BALANCING 6.10, and " + hintNodes},
+	{"set the memory policy MPOL_WEIGHTED_INTERLEAVE", unix.EINVAL, "it needs Linux 6.9, no MPOL_F_NUMA_BALANCING, and " + hintNodes},
+	{"set the memory policy MPOL_BIND", unix.EINVAL, "it needs " + hintNodes + ", and for MPOL_F_NUMA_BALANCING Linux 5.12"},
+	{"set the memory policy", unix.EINVAL, "it needs " + hintNodes + ", and a mode that takes the flags"},
+	{"set the personality LINUX32", unix.EINVAL, "this processor runs no 32-bit programs"},
+	{"set the CPU affinity", unix.EINVAL, "none of these CPUs exists, or is in the cpuset of the container's cgroup"},
+	{"set RLIMIT_NOFILE", unix.EPERM, "nobody may have more than sysctl fs.nr_open, and more than the hard limit of the runtime needs CAP_SYS_RESOURCE"},
 	{"set RLIMIT", unix.EPERM, "more than the hard limit of the runtime needs CAP_SYS_RESOURCE"},
 	{"join a new session keyring", unix.EDQUOT, "the user has too many keys: sysctl kernel.keys.maxkeys and kernel.keys.maxbytes"},
 	{"change to directory", unix.ENOENT, "the working directory does not lie inside the container"},
@@ -72,6 +92,11 @@ var hints = []struct {
 	{"load the seccomp filter", unix.EINVAL, "the kernel does not know a flag or action of the filter"},
 	{"start a session", unix.EPERM, "the process leads a process group already"},
 }
+
+const (
+	hintRealTime = "it needs CAP_SYS_NICE, and time for real-time processes in the cgroup: on cgroup v1 that is /linux/resources/cpu/realtimeRuntime"
+	hintNodes    = "a memory node that exists and is in the cpuset of the container's cgroup"
+)
 
 // whyNot says what is wrong with a program, "" if that is not to be seen.
 func whyNot(root int, program string, errno unix.Errno) string {

@@ -7,6 +7,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"husk/plan"
 	"husk/specconv"
 )
 
@@ -24,14 +25,29 @@ func TestHintsHaveSteps(t *testing.T) {
 	}
 	host.Sources[len(spec.Mounts)-2].Path = "/file"
 	host.Sources[len(spec.Mounts)-1] = specconv.Source{Path: "/dir", Dir: true}
-	p, err := specconv.Compile(spec, host)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var steps []string
-	for i := range p.Ops {
-		steps = append(steps, p.Ops[i].Origin.Step)
+	add := func(p *plan.Plan, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range p.Ops {
+			steps = append(steps, p.Ops[i].Origin.Step)
+		}
 	}
+	add(specconv.Compile(spec, host))
+	for _, policy := range []specs.LinuxSchedulerPolicy{specs.SchedFIFO, specs.SchedRR, specs.SchedDeadline, specs.SchedISO} {
+		spec.Process.Scheduler = &specs.Scheduler{Policy: policy}
+		add(specconv.Compile(spec, host))
+	}
+	for _, mode := range []specs.MemoryPolicyModeType{specs.MpolPreferredMany, specs.MpolWeightedInterleave, specs.MpolBind} {
+		spec.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: mode, Nodes: "0"}
+		add(specconv.Compile(spec, host))
+	}
+	spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT}
+	spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+	spec.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "0"}
+	spec.Process.Terminal = false
+	add(specconv.CompileExec(spec, spec.Process, host))
 	for _, h := range hints {
 		if !slices.ContainsFunc(steps, func(s string) bool { return strings.HasPrefix(s, h.step) }) {
 			t.Errorf("no step begins with %q", h.step)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -94,63 +93,6 @@ func (c *container) canExec(ignorePaused bool) error {
 	return nil
 }
 
-// execProcess is the process to be started: the one that is given whole, or the container's with what the options change.
-func execProcess(spec *specs.Spec, o *ExecOptions) (*specs.Process, error) {
-	if o.Process != nil {
-		return o.Process, specconv.ValidateProcess(o.Process)
-	}
-	p := *spec.Process
-	p.Args = o.Args
-	if o.Cwd != "" {
-		p.Cwd = o.Cwd
-	}
-	p.Env = slices.Concat(p.Env, o.Env)
-	if o.TTY != nil {
-		p.Terminal = *o.TTY
-	}
-	p.ConsoleSize = nil
-	if o.ProcessLabel != "" {
-		p.SelinuxLabel = o.ProcessLabel
-	}
-	if o.AppArmor != "" {
-		p.ApparmorProfile = o.AppArmor
-	}
-	if o.NoNewPrivs != nil {
-		p.NoNewPrivileges = *o.NoNewPrivs
-	}
-	if o.User != "" {
-		uid, gid, err := ParseUser(o.User)
-		if err != nil {
-			return nil, err
-		}
-		p.User.UID = uid
-		if gid != nil {
-			p.User.GID = *gid
-		}
-	}
-	p.User.AdditionalGids = slices.Concat(p.User.AdditionalGids, o.AdditionalGids)
-	if len(o.Caps) > 0 {
-		p.Capabilities = addCapabilities(p.Capabilities, o.Caps)
-	}
-	return &p, specconv.ValidateProcess(&p)
-}
-
-// addCapabilities adds to the bounding, effective and permitted sets, and to the ambient one only where the container has
-// inheritable capabilities: an inheritable set of its own would let file capabilities take effect (CVE-2022-29162).
-func addCapabilities(old *specs.LinuxCapabilities, names []string) *specs.LinuxCapabilities {
-	c := specs.LinuxCapabilities{}
-	if old != nil {
-		c = *old
-	}
-	c.Bounding = slices.Concat(c.Bounding, names)
-	c.Effective = slices.Concat(c.Effective, names)
-	c.Permitted = slices.Concat(c.Permitted, names)
-	if len(c.Inheritable) > 0 {
-		c.Ambient = slices.Concat(c.Ambient, names)
-	}
-	return &c
-}
-
 // start brings the process to life; on return it is the program that was asked for.
 func (x *execution) start() error {
 	init, err := x.c.initPidfd()
@@ -234,6 +176,11 @@ func (x *execution) facts() (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("exec stops at adding pid to its cgroup: %w", err) // runc's words
+	}
+	if a := x.process.ExecCPUAffinity; a != nil && a.Initial != "" && m.State().Version == cgroups.V2 && x.place.Into != nil {
+		if err := x.place.ByHand(); err != nil { // it has to run on those CPUs before it is in the cgroup
+			return fmt.Errorf("/process/execCPUAffinity/initial: join the cgroup: %w", err)
+		}
 	}
 	x.host.Cgroup = cgroupFacts(m.State(), x.place)
 	return nil
@@ -377,7 +324,7 @@ func (c *container) startContainerHook(spec *specs.Spec, h *specs.Hook) error {
 	}
 	defer run.close()
 	p := *spec.Process
-	p.Args, p.Terminal, p.OOMScoreAdj = h.Args, false, nil
+	p.Args, p.Terminal, p.OOMScoreAdj, p.ExecCPUAffinity = h.Args, false, nil, nil
 	if len(p.Args) == 0 {
 		p.Args = []string{h.Path}
 	}

@@ -32,6 +32,7 @@ var phases = []phase{
 	{"pivot", (*compiler).changeRoot},          // the host is gone from here on
 	{"session", (*compiler).startSession},      // session, keyring, terminal
 	{"labels", (*compiler).setLabels},          // oom_score_adj, AppArmor, SELinux: through the own procfs
+	{"scheduling", (*compiler).schedule},       // scheduler, I/O priority, memory policy, personality
 	{"limits", (*compiler).setRlimits},         // while we may still raise them
 	{"credentials", (*compiler).dropPrivileges},
 	{"start", (*compiler).waitForStart}, // program and filter are there; the container is created; `start` lets it go on

@@ -23,6 +23,7 @@ var execPhases = []phase{
 	{"labels", (*compiler).setLabels}, // a child inherits them
 	{"namespaces", (*compiler).joinContainer},
 	{"session", (*compiler).startSession}, // the fork into the pid namespace: its members see the child from here on
+	{"scheduling", (*compiler).schedule},
 	{"limits", (*compiler).setRlimits},
 	{"credentials", (*compiler).dropPrivileges},
 	{"program", (*compiler).prepareExec},

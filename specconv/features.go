@@ -24,7 +24,7 @@ func Features() *features.Features {
 			Apparmor:        &features.Apparmor{Enabled: &yes},
 			Selinux:         &features.Selinux{Enabled: &yes},
 			IntelRdt:        &features.IntelRdt{Enabled: &no, Schemata: &no, Monitoring: &no},
-			MemoryPolicy:    &features.MemoryPolicy{Modes: []string{}, Flags: []string{}},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: memoryModes.names(), Flags: memoryFlags.names()},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
 			NetDevices:      &features.NetDevices{Enabled: &yes},
 		},

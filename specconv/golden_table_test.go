@@ -80,6 +80,14 @@ var goldenPlans = []goldenPlan{
 	{"rlimits", `/process/rlimits [{"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}, {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 4096}]`, nil},
 	{"rlimits-few-files", `/process/rlimits [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]`, nil},
 	{"oom-score", `/process/oomScoreAdj -500`, nil},
+	{"scheduler", `/process/scheduler {"policy": "SCHED_BATCH", "nice": 19, "flags": ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_UTIL_CLAMP_MIN"]}`, nil},
+	{"scheduler-deadline", `/process/scheduler {"policy": "SCHED_DEADLINE", "runtime": 42000, "deadline": 100000, "period": 1000000, "flags": ["SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN"]}`, nil},
+	{"scheduler-real-time", `/process/scheduler {"policy": "SCHED_RR", "priority": 99}
+/process/execCPUAffinity {"initial": "0", "final": "1"}`, nil},
+	{"io-priority", `/process/ioPriority {"class": "IOPRIO_CLASS_BE", "priority": 4}`, nil},
+	{"memory-policy", `/linux/memoryPolicy {"mode": "MPOL_BIND", "nodes": "0-3,7,64", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_NUMA_BALANCING"]}`, nil},
+	{"memory-policy-default", `/linux/memoryPolicy {"mode": "MPOL_DEFAULT"}`, nil},
+	{"personality", `/linux/personality {"domain": "LINUX32"}`, nil},
 	{"labels", goldenProc + `/process/apparmorProfile "docker-default"
 /process/selinuxLabel "system_u:system_r:container_t:s0"
 /process/oomScoreAdj 100`, func(h *Host) { h.SELinux, h.AppArmor = true, true }},
@@ -115,6 +123,12 @@ var goldenExecs = []goldenPlan{
 	{"exec-terminal", `/process/terminal true`, nil},
 	{"exec-labels", `/process/apparmorProfile "docker-default"
 /process/oomScoreAdj 5`, func(h *Host) { h.AppArmor = true }},
+	{"exec-scheduling", `/process/scheduler {"policy": "SCHED_FIFO", "priority": 1}
+/process/ioPriority {"class": "IOPRIO_CLASS_IDLE", "priority": 7}
+/linux/memoryPolicy {"mode": "MPOL_INTERLEAVE", "nodes": "0"}
+/linux/personality {"domain": "LINUX"}`, nil},
+	{"exec-affinity", `/process/execCPUAffinity {"initial": "0,2", "final": "1-3"}`, func(h *Host) { h.Cgroup.Joins = []string{"cpuset", "memory"} }},
+	{"exec-affinity-initial", `/process/execCPUAffinity {"initial": "127"}`, func(h *Host) { h.Cgroup.Joins = []string{"cgroup.procs"} }},
 	{"exec-without-pid-namespace", `/linux/namespaces [{"type": "mount"}]`, nil},
 	{"exec-without-mount-namespace", `/linux/namespaces [{"type": "pid"}]`, nil},
 	{"exec-without-namespaces", `/linux/namespaces []`, nil},

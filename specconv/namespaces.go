@@ -85,10 +85,15 @@ func (c *compiler) isNew(t specs.LinuxNamespaceType) bool {
 // joinCgroup enters the hierarchies of cgroup v1. A single thread that moves itself needs no lock of the whole system,
 // which a pid written to cgroup.procs by somebody else does (Linux 5.13, kernel commit 9a3284fad42f).
 func (c *compiler) joinCgroup() {
+	affinity := c.execAffinity()
+	c.setAffinity(affinity.Initial, "initial")
 	for i, name := range c.host.Cgroup.Joins {
 		c.at("join cgroup "+name, "linux", "cgroupsPath")
 		c.b.Write(c.joins[i], []byte("0"))
 		c.b.Close(c.joins[i])
+	}
+	if c.setAffinity(affinity.Final, "final"); affinity == (specs.CPUAffinity{}) {
+		c.resetAffinity()
 	}
 }
 

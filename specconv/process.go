@@ -76,11 +76,8 @@ func (c *compiler) writeProc(name, value string) {
 	c.b.Close(file)
 }
 
-// rlimits maps the specification's names, which are the kernel's.
-var rlimits = []struct {
-	name     string
-	resource int
-}{
+// rlimits are the resources of getrlimit(2).
+var rlimits = codes{
 	{"RLIMIT_AS", unix.RLIMIT_AS},
 	{"RLIMIT_CORE", unix.RLIMIT_CORE},
 	{"RLIMIT_CPU", unix.RLIMIT_CPU},
@@ -108,20 +105,17 @@ func (c *compiler) setRlimits() { c.rlimits(false) }
 // opens is set to its value only at the end: lowering is always permitted.
 func (c *compiler) rlimits(late bool) {
 	for i, l := range c.spec.Process.Rlimits {
-		for _, known := range rlimits {
-			if known.name != l.Type {
-				continue
-			}
-			c.at("set "+l.Type, "process", "rlimits", i)
-			low := known.resource == unix.RLIMIT_NOFILE && l.Soft < enoughFiles
-			switch {
-			case late && low:
-				c.b.SetRlimit(known.resource, l.Soft, l.Hard)
-			case !late && low:
-				c.b.SetRlimit(known.resource, enoughFiles, max(l.Hard, enoughFiles))
-			case !late:
-				c.b.SetRlimit(known.resource, l.Soft, l.Hard)
-			}
+		number, _ := rlimits.number(l.Type)
+		resource := int(number)
+		c.at("set "+l.Type, "process", "rlimits", i)
+		low := resource == unix.RLIMIT_NOFILE && l.Soft < enoughFiles
+		switch {
+		case late && low:
+			c.b.SetRlimit(resource, l.Soft, l.Hard)
+		case !late && low:
+			c.b.SetRlimit(resource, enoughFiles, max(l.Hard, enoughFiles))
+		case !late:
+			c.b.SetRlimit(resource, l.Soft, l.Hard)
 		}
 	}
 }

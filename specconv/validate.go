@@ -149,12 +149,7 @@ func Validate(spec *specs.Spec) error {
 // pointers are relative to it.
 func ValidateProcess(p *specs.Process) error {
 	r := new(report)
-	if r.process(p); p != nil {
-		r.later(&specs.Spec{Process: p})
-	}
-	for i := range r.problems {
-		r.problems[i].Pointer = strings.TrimPrefix(r.problems[i].Pointer, "/process")
-	}
+	r.process(p)
 	return r.err()
 }
 
@@ -283,6 +278,13 @@ func (r *report) oneOf(s, words string, parts ...any) {
 	}
 	if !containsWord(words, s) {
 		r.add(at(parts...), "%.100q is not one of %s", s, words)
+	}
+}
+
+// code checks a name that the kernel has a number for.
+func (r *report) code(table codes, name string, parts ...any) {
+	if _, known := table.number(name); !known {
+		r.oneOf(name, strings.Join(table.names(), " "), parts...)
 	}
 }
 

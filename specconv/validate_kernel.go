@@ -244,9 +244,12 @@ func checkMemoryPolicy(r *report, l *specs.Linux) {
 	if p == nil {
 		return
 	}
-	r.oneOf(string(p.Mode), "MPOL_DEFAULT MPOL_BIND MPOL_INTERLEAVE MPOL_WEIGHTED_INTERLEAVE MPOL_PREFERRED MPOL_PREFERRED_MANY MPOL_LOCAL", "memoryPolicy", "mode")
+	r.code(memoryModes, string(p.Mode), "memoryPolicy", "mode")
 	for i, flag := range p.Flags {
-		r.oneOf(string(flag), "MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES", "memoryPolicy", "flags", i)
+		r.code(memoryFlags, string(flag), "memoryPolicy", "flags", i)
+	}
+	if slices.Contains(p.Flags, specs.MpolFStaticNodes) && slices.Contains(p.Flags, specs.MpolFRelativeNodes) {
+		r.add("/memoryPolicy/flags", "%s and %s exclude each other", specs.MpolFStaticNodes, specs.MpolFRelativeNodes)
 	}
 	checkNumberList(r, p.Nodes, "memoryPolicy", "nodes")
 	switch p.Mode {
@@ -299,7 +302,7 @@ func checkPersonality(r *report, l *specs.Linux) {
 	if l.Personality == nil {
 		return
 	}
-	r.oneOf(string(l.Personality.Domain), "LINUX LINUX32", "personality", "domain")
+	r.code(personalities, string(l.Personality.Domain), "personality", "domain")
 	if len(l.Personality.Flags) > 0 {
 		r.add("/personality/flags", "no flag is supported: the specification defines none")
 	}

@@ -21,18 +21,6 @@ var later = []struct {
 	{"a time namespace", "config-linux.md#namespaces", func(s *specs.Spec) []string { return findNamespace(s, specs.TimeNamespace) }},
 	{"timeOffsets", "config-linux.md#offset-for-time-namespace", func(s *specs.Spec) []string { return found(len(s.Linux.TimeOffsets) > 0, "/linux/timeOffsets") }},
 	{"an id-mapped mount", "config.md#mounts", findIDMappedMounts},
-	{"scheduler", "config.md#linux-process", func(s *specs.Spec) []string {
-		return found(s.Process != nil && s.Process.Scheduler != nil, "/process/scheduler")
-	}},
-	{"ioPriority", "config.md#linux-process", func(s *specs.Spec) []string {
-		return found(s.Process != nil && s.Process.IOPriority != nil, "/process/ioPriority")
-	}},
-	{"execCPUAffinity", "config.md#linux-process", func(s *specs.Spec) []string {
-		set := s.Process != nil && s.Process.ExecCPUAffinity != nil && *s.Process.ExecCPUAffinity != specs.CPUAffinity{}
-		return found(set, "/process/execCPUAffinity")
-	}},
-	{"personality", "config-linux.md#personality", func(s *specs.Spec) []string { return found(s.Linux.Personality != nil, "/linux/personality") }},
-	{"memoryPolicy", "config-linux.md#memory-policy", func(s *specs.Spec) []string { return found(s.Linux.MemoryPolicy != nil, "/linux/memoryPolicy") }},
 	{"intelRdt", "config-linux.md#intelrdt", func(s *specs.Spec) []string { return found(s.Linux.IntelRdt != nil, "/linux/intelRdt") }},
 	{"SCMP_ACT_NOTIFY", "config-linux.md#seccomp", findSeccompNotify},
 	{"vm", "config-vm.md", func(s *specs.Spec) []string { return found(s.VM != nil, "/vm") }},

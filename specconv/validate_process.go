@@ -2,7 +2,6 @@ package specconv
 
 import (
 	"math"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -72,15 +71,11 @@ func checkID(r *report, id uint32, parts ...any) {
 	}
 }
 
-// rlimitNames are the resources of getrlimit(2).
-const rlimitNames = "RLIMIT_AS RLIMIT_CORE RLIMIT_CPU RLIMIT_DATA RLIMIT_FSIZE RLIMIT_LOCKS RLIMIT_MEMLOCK RLIMIT_MSGQUEUE " +
-	"RLIMIT_NICE RLIMIT_NOFILE RLIMIT_NPROC RLIMIT_RSS RLIMIT_RTPRIO RLIMIT_RTTIME RLIMIT_SIGPENDING RLIMIT_STACK"
-
 func checkRlimits(r *report, p *specs.Process) {
 	r.count(len(p.Rlimits), "rlimits")
 	first := make(map[string]int, len(p.Rlimits))
 	for i, l := range p.Rlimits {
-		r.oneOf(l.Type, rlimitNames, "rlimits", i, "type")
+		r.code(rlimits, l.Type, "rlimits", i, "type")
 		if before, dup := first[l.Type]; dup {
 			r.add(at("rlimits", i, "type"), "%.100q is duplicated: see also /rlimits/%d", l.Type, before)
 		} else {
@@ -101,7 +96,7 @@ func checkLinuxProcess(r *report, p *specs.Process) {
 		r.between(int64(*p.OOMScoreAdj), -1000, 1000, "oomScoreAdj")
 	}
 	if io := p.IOPriority; io != nil {
-		r.oneOf(string(io.Class), "IOPRIO_CLASS_RT IOPRIO_CLASS_BE IOPRIO_CLASS_IDLE", "ioPriority", "class")
+		r.code(ioClasses, string(io.Class), "ioPriority", "class")
 		r.between(int64(io.Priority), 0, 7, "ioPriority", "priority")
 	}
 	if a := p.ExecCPUAffinity; a != nil {
@@ -116,10 +111,9 @@ func checkScheduler(r *report, p *specs.Process) {
 	if s == nil {
 		return
 	}
-	r.oneOf(string(s.Policy), "SCHED_OTHER SCHED_FIFO SCHED_RR SCHED_BATCH SCHED_ISO SCHED_IDLE SCHED_DEADLINE", "scheduler", "policy")
+	r.code(policies, string(s.Policy), "scheduler", "policy")
 	for i, flag := range s.Flags {
-		r.oneOf(string(flag), "SCHED_FLAG_RESET_ON_FORK SCHED_FLAG_RECLAIM SCHED_FLAG_DL_OVERRUN SCHED_FLAG_KEEP_POLICY "+
-			"SCHED_FLAG_KEEP_PARAMS SCHED_FLAG_UTIL_CLAMP_MIN SCHED_FLAG_UTIL_CLAMP_MAX", "scheduler", "flags", i)
+		r.code(schedulerFlags, string(flag), "scheduler", "flags", i)
 	}
 	r.between(int64(s.Nice), -20, 19, "scheduler", "nice")
 	switch s.Policy {
@@ -131,6 +125,10 @@ func checkScheduler(r *report, p *specs.Process) {
 		}
 	}
 	if s.Policy == specs.SchedDeadline {
+		const shortest = 1024 // ns
+		if s.Runtime < shortest {
+			r.add("/scheduler/runtime", "%d is less than %d nanoseconds", s.Runtime, shortest)
+		}
 		if s.Runtime > s.Deadline || s.Period != 0 && s.Deadline > s.Period {
 			r.add("/scheduler", "runtime <= deadline <= period does not hold (%d, %d, %d)", s.Runtime, s.Deadline, s.Period)
 		}
@@ -141,19 +139,7 @@ func checkScheduler(r *report, p *specs.Process) {
 
 // checkNumberList checks a list of CPUs or memory nodes like "0-3,7".
 func checkNumberList(r *report, list string, parts ...any) {
-	if list == "" {
-		return
-	}
-	for item := range strings.SplitSeq(list, ",") {
-		low, high, isRange := strings.Cut(item, "-")
-		if !isRange {
-			high = low
-		}
-		from, err1 := strconv.ParseUint(low, 10, 16)
-		to, err2 := strconv.ParseUint(high, 10, 16)
-		if err1 != nil || err2 != nil || from > to {
-			r.add(at(parts...), `%.100q is not a list of numbers and ranges like "0-3,7"`, list)
-			return
-		}
+	if list != "" && !forRanges(list, func(from, to int) {}) {
+		r.add(at(parts...), `%.100q is not a list of numbers and ranges like "0-3,7"`, list)
 	}
 }

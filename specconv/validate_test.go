@@ -132,7 +132,13 @@ func TestValid(t *testing.T) {
 		`/mounts`, `/mounts null`, `/annotations {}`, `/hostname ""`, `/hooks {"prestart":null,"poststop":[]}`,
 		`/process/env []`, `/process/env/- "A="`, `/process/env/- "A=B=C"`, `/process/args/0 ""`,
 		`/process/consoleSize {"height":70000,"width":70000}`, `/process/user/umask 511`, `/process/user/uid 4294967294`,
-		`/process/capabilities/effective ["CAP_OF_TOMORROW",""]`, `/process/oomScoreAdj -1000`, `/process/execCPUAffinity {}`,
+		`/process/capabilities/effective ["CAP_OF_TOMORROW",""]`, `/process/oomScoreAdj -1000`,
+		`/process/execCPUAffinity {}`, `/process/execCPUAffinity {"initial":"0-3,7","final":"65535"}`,
+		`/process/scheduler {"policy":"SCHED_OTHER","nice":-20}`, `/process/scheduler {"policy":"SCHED_ISO"}`,
+		`/process/scheduler {"policy":"SCHED_DEADLINE","runtime":1024,"deadline":1024}`,
+		`/process/ioPriority {"class":"IOPRIO_CLASS_IDLE"}`, `/linux/personality {"domain":"LINUX32","flags":[]}`,
+		`/linux/memoryPolicy {"mode":"MPOL_DEFAULT"}`, `/linux/memoryPolicy {"mode":"MPOL_PREFERRED"}`,
+		`/linux/memoryPolicy {"mode":"MPOL_WEIGHTED_INTERLEAVE","nodes":"0-3,7","flags":["MPOL_F_STATIC_NODES"]}`,
 		`/process/rlimits/0 {"type":"RLIMIT_NPROC","soft":18446744073709551615,"hard":18446744073709551615}`,
 		`/process/commandLine "x"`, `/process/user/username "x"`,
 		`/linux/uidMappings null`, `/linux/uidMappings []`, `/linux/timeOffsets {}`, `/linux/netDevices {}`, `/linux/netDevices {"a":{},"b":{"name":"e%d"},"c":{"name":"e%d"}}`,
@@ -200,7 +206,7 @@ func TestValidateParts(t *testing.T) {
 	for _, c := range []struct{ doc, want string }{
 		{`{"args":["a"],"cwd":"/"}`, ""},
 		{`{"args":["a"],"cwd":"a"}`, "/cwd: Cwd must be an absolute path (config.md#process)"},
-		{`{"args":["a"],"cwd":"/","ioPriority":{"class":"IOPRIO_CLASS_RT"}}`, "/ioPriority: ioPriority is not supported by this release (config.md#linux-process)"},
+		{`{"args":["a"],"cwd":"/","ioPriority":{"class":"IOPRIO_CLASS_RT","priority":8}}`, "/ioPriority/priority: 8 is out of range (0 to 7) (config.md#linux-process)"},
 	} {
 		p, err := ParseProcess([]byte(c.doc))
 		check(t, err)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -169,13 +170,46 @@ static long mounts(void)
 
 static void groups(void)
 {
-	gid_t list[1024];
+	static gid_t list[65536];
 	begin("groups", '[');
-	for (int i = 0, n = getgroups(1024, list); i < n; i++) {
+	for (int i = 0, n = getgroups(65536, list); i < n; i++) {
 		next();
 		fprintf(out, "%u", list[i]);
 	}
 	end(']');
+}
+
+/* scheduling is how the kernel runs this process. */
+static void scheduling(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+		uint32_t util_min, util_max;
+	} attr = { .size = sizeof attr };
+	uint64_t nodes[16] = { 0 };
+	int mode = -1;
+	struct utsname u;
+	uname(&u);
+	syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0);
+	syscall(SYS_get_mempolicy, &mode, nodes, 1024, 0, 0);
+	begin("scheduling", '{');
+	number("policy", attr.policy);
+	number("flags", attr.flags);
+	number("nice", attr.nice);
+	number("priority", attr.priority);
+	number("runtime", attr.runtime);
+	number("deadline", attr.deadline);
+	number("period", attr.period);
+	number("ioprio", syscall(SYS_ioprio_get, 1 /* IOPRIO_WHO_PROCESS */, 0));
+	number("memory", mode);
+	number("nodes", nodes[0]);
+	number("personality", personality(0xffffffff));
+	put("machine", u.machine);
+	end('}');
 }
 
 /* controls are what prctl(2) and keyctl(2) know. */
@@ -222,6 +256,7 @@ int facts(int argc, char **argv, char **envp)
 	number("pgid", getpgid(0));
 	number("sid", getsid(0));
 	limits();
+	scheduling();
 	namespaces();
 	file("mountinfo", "/proc/self/mountinfo");
 	number("mounts", mounts());

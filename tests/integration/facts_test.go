@@ -23,6 +23,7 @@ type facts struct {
 	Pid, Ppid  int
 	Pgid, Sid  int
 	Limits     [][2]uint64
+	Scheduling scheduling
 	NS         map[string]string
 	Mountinfo  string
 	Mounts     int
@@ -45,6 +46,13 @@ type facts struct {
 		Name                                                                         string
 	}
 	Probes map[string]string
+}
+
+// scheduling is what sched_getattr(2), ioprio_get(2), get_mempolicy(2), personality(2) and uname(2) say.
+type scheduling struct {
+	Policy, Flags, Nice, Priority, Runtime, Deadline, Period int
+	Ioprio, Memory, Nodes, Personality                       int
+	Machine                                                  string
 }
 
 // device is a file in /dev.

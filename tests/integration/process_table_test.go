@@ -82,11 +82,12 @@ func TestProcess(t *testing.T) {
 			equal(t, "Gid", f.status("Gid"), strings.TrimSpace(strings.Repeat("4294967294 ", 4)))
 		}},
 		{"many groups", func(b *bundle) {
-			for i := range uint32(200) {
+			for i := range uint32(65536) { // NGROUPS_MAX
 				b.Process.User.AdditionalGids = append(b.Process.User.AdditionalGids, 1000+i)
 			}
 		}, func(t *testing.T, b *bundle, f *facts) {
-			equal(t, "number of groups", len(f.Groups), 200)
+			equal(t, "number of groups", len(f.Groups), 65536)
+			equal(t, "last group", f.Groups[65535], 66535)
 		}},
 		{"umask 0", func(b *bundle) {
 			b.Process.User.Umask = value[uint32](0)
