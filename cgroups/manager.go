@@ -59,6 +59,10 @@ type Manager interface {
 	// OOMKills counts the processes that the kernel killed for want of memory within the cgroup's limits (0 without memory
 	// controller). Sub-cgroups count on v2, on v1 they do not.
 	OOMKills() (uint64, error)
+	// Stats reads all counters, each file once.
+	Stats() (*Stats, error)
+	// WatchOOM starts to watch for processes that the kernel kills for want of memory; nil without memory controller.
+	WatchOOM() (*OOMWatch, error)
 	// Delete removes the cgroup and those below. Processes that are about to end are waited for, none is killed. It is
 	// idempotent: what is gone already is fine.
 	Delete(timeout time.Duration) error

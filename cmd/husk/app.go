@@ -28,6 +28,8 @@ type containers interface {
 	Pause(id string) error
 	Resume(id string) error
 	Pids(id string) ([]int, error)
+	Stats(id string) (*libct.Stats, error)
+	Events(id string, interval time.Duration, tell func(*libct.Event) error) error
 	Plan(bundle string) (string, error)
 }
 

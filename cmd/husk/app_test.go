@@ -61,6 +61,15 @@ func (f *fake) Delete(id string, force bool) error {
 func (f *fake) Pause(id string) error  { return f.note("pause " + id) }
 func (f *fake) Resume(id string) error { return f.note("resume " + id) }
 
+func (f *fake) Stats(id string) (*libct.Stats, error) { return &libct.Stats{}, f.note("stats " + id) }
+
+func (f *fake) Events(id string, interval time.Duration, tell func(*libct.Event) error) error {
+	if err := tell(&libct.Event{Type: "oom", ID: id}); err != nil {
+		return err
+	}
+	return f.note("events " + id + " " + interval.String())
+}
+
 func (f *fake) Kill(id string, signal unix.Signal, all bool) error {
 	f.signal, f.flag = signal, all
 	return f.note("kill " + id)
@@ -122,6 +131,10 @@ func TestCommands(t *testing.T) {
 		{args: "list --format xml", call: "list", status: 1, stderr: "one is damaged\ninvalid format option"},
 		{args: "plan /b", call: "plan /b", stdout: "ops\n"},
 		{args: "plan -b /b", call: "plan /b", stdout: "ops\n"},
+		{args: "events c1", call: "events c1 5s", stdout: `{"type":"oom","id":"c1"}` + "\n"},
+		{args: "events --interval=100ms c1", call: "events c1 100ms", stdout: `"oom"`},
+		{args: "events --interval 0s c1", status: 1, stdout: "Incorrect", stderr: `invalid value "0s" for flag -interval: duration interval must be greater than 0`},
+		{args: "events --stats c1", call: "stats c1", stdout: `{"type":"stats","id":"c1","data":{"cpu":{"usage":{"kernel":0,"user":0},`},
 		{args: "features", stdout: `"ociVersionMin": "1.0.0"`},
 		{args: "pause c1", call: "pause c1"},
 		{args: "pause", status: 1, stdout: "Incorrect Usage: ", stderr: `husk: "pause" requires exactly 1 argument(s)`},

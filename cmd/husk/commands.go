@@ -25,6 +25,7 @@ func (a *app) commands() []*command {
 	list := []*command{
 		a.createCommand(),
 		a.deleteCommand(),
+		a.eventsCommand(),
 		a.execCommand(),
 		a.killCommand(),
 		a.listCommand(),
@@ -41,7 +42,6 @@ func (a *app) commands() []*command {
 	}
 	for _, later := range [...][2]string{
 		{"checkpoint", "save the state of a running container"},
-		{"events", "report events and statistics of a container"},
 		{"restore", "start a container from a checkpoint"},
 		{"update", "change the resource limits of a container"},
 	} {

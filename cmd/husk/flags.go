@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"husk/libct"
 )
@@ -45,6 +46,7 @@ type flag struct {
 	//	*bool, **bool    an option without a value, or with =true or =false; the latter stays nil unless it is given
 	//	*string          the last one counts
 	//	*int             0 or more
+	//	*time.Duration   more than 0, a bare number is seconds
 	//	*[]string        may be repeated; a value is never split
 	//	*[]uint32        ids, may be repeated
 	//	func(string) error
@@ -152,6 +154,18 @@ func (f *flag) set(value string) error {
 			return errors.New("want a whole number, 0 or more")
 		}
 		*to = int(n)
+	case *time.Duration:
+		d, err := time.ParseDuration(value)
+		if err != nil {
+			d, err = time.ParseDuration(value + "s")
+		}
+		if err != nil {
+			return errors.New("want a time as 500ms, 5s or 1m30s")
+		}
+		if d <= 0 {
+			return errors.New("duration interval must be greater than 0") // runc's words
+		}
+		*to = d
 	case *[]uint32:
 		id, err := libct.ParseID(value)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // writeHelp prints what is known of a command, in the layout of runc. The path is how the command is called, own and
@@ -61,6 +62,8 @@ func (f *flag) names() string {
 	case *bool, **bool:
 	case *int, *[]uint32:
 		value = " int"
+	case *time.Duration:
+		value = " duration"
 	default:
 		value = " string"
 	}
@@ -80,6 +83,8 @@ func (f *flag) fallback() string {
 	switch to := f.to.(type) {
 	case *int:
 		return " (default: " + strconv.Itoa(*to) + ")"
+	case *time.Duration:
+		return " (default: " + to.String() + ")"
 	case *string:
 		if *to != "" {
 			return " (default: " + strconv.Quote(*to) + ")"

@@ -208,8 +208,12 @@ func signalListed(pids []int, sig unix.Signal, list func() ([]int, error)) (reac
 // was hung up, and reports whether that came before the timeout. A negative
 // timeout waits for ever.
 func PollIn(fd int, timeout time.Duration) (bool, error) {
+	return Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, timeout)
+}
+
+// Poll is PollIn for any of several descriptors and events.
+func Poll(fds []unix.PollFd, timeout time.Duration) (bool, error) {
 	start := time.Now()
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for {
 		ms := -1
 		if timeout >= 0 {

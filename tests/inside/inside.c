@@ -4,7 +4,7 @@
  *
  *   inside facts [PROBE...]     print everything that a process can find out about itself, as one JSON object
  *   inside hook FILE [exit N | sleep N | flood]     as a hook: append the state, arguments, namespaces to FILE
- *   inside exit N | die SIGNAL | cat | wait | children N | storm N | signals | say WORD
+ *   inside exit N | die SIGNAL | cat | wait | children N | storm N | signals | say WORD | hog
  *
  * A probe is OPERATION:PATH and prints "ok", what it has read, or the name of the errno.
  */
@@ -138,6 +138,11 @@ int main(int argc, char **argv, char **envp)
 			if (write(1, big, n) != n)
 				return 98;
 		return 0;
+	}
+	if (!strcmp(verb, "hog")) {
+		for (char *more; (more = malloc(1 << 20));)
+			memset(more, 1, 1 << 20);
+		return 96;
 	}
 	if (!strcmp(verb, "wait")) {
 		signal(SIGTERM, leave);
