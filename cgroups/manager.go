@@ -27,8 +27,15 @@ type Config struct {
 	// Rootless tolerates missing permission as long as neither a path nor a limit was asked for, and a device filter that
 	// can't be loaded.
 	Rootless bool
-	// Systemd asks for the systemd driver, which does not exist yet: New refuses it.
+	// Systemd asks for a cgroup that systemd makes, as a scope. Path then has the form "slice:prefix:name", each part of which
+	// but the name may be empty; without a path it is system.slice (user.slice), "husk" and ID.
 	Systemd bool
+	// UserManager asks the caller's own systemd instead of the system's.
+	UserManager bool
+	// Annotations of config.json; org.systemd.property.NAME sets a property of the scope.
+	Annotations map[string]string
+	// Pid is the process that systemd puts into the scope that Create makes: a scope without one can't exist.
+	Pid int
 }
 
 // Owner is the host's view of the container's root user.
@@ -38,6 +45,7 @@ type Owner struct{ UID, GID int }
 type Manager interface {
 	// Create makes the cgroup's directories, refuses one that is in use or frozen, and applies limits and device rules. It
 	// undoes all it made when it fails. It keeps a descriptor open for Place, which passes it on, or Delete, which closes it.
+	// With systemd it waits until Config.Pid is in the cgroup, which takes milliseconds.
 	Create(cfg *Config) error
 	// Set applies r to the existing cgroup; what r does not mention stays. Device rules are replaced when r has any. If anything is
 	// refused all is put back as it was, less what a memory limit below the usage has killed.
@@ -108,12 +116,15 @@ type State struct {
 	Version string            // V1, Hybrid or V2
 	Paths   map[string]string // controller ("name=systemd" for a named hierarchy, "" for cgroup2) to absolute directory
 	Inode   uint64            // of the cgroup2 directory (v1: the first); tells a later cgroup of the same name apart, 0: unknown
+
+	Unit        string // systemd's name for it, "" if systemd has not made it
+	UserManager bool   // the unit is the user's, not the system's
 }
 
 // New returns the Manager for a container that is to be created; nothing is touched yet.
 func New(cfg *Config) (Manager, error) {
 	if cfg.Systemd {
-		return nil, errors.New("manage the cgroup through systemd: not supported by this version (leave out --systemd-cgroup)")
+		return newSystemd(cfg)
 	}
 	inner, relative, err := innerPath(cfg)
 	if err != nil {
@@ -123,6 +134,10 @@ func New(cfg *Config) (Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newBackend(lay, inner, relative)
+}
+
+func newBackend(lay Layout, inner string, relative bool) (backend, error) {
 	if lay.Version == V2 {
 		return newV2(lay, inner, relative)
 	}
@@ -136,13 +151,19 @@ func Load(s State) (Manager, error) {
 			return nil, fmt.Errorf("load cgroup state: path %q of %q is not a clean absolute path", p, name)
 		}
 	}
+	var m backend
 	switch s.Version {
 	case V2:
-		return &v2{dir: newDir(s.Paths[""]), inode: s.Inode, absent: s.Paths[""] == ""}, nil
+		m = &v2{dir: newDir(s.Paths[""]), inode: s.Inode, absent: s.Paths[""] == ""}
 	case V1, Hybrid:
-		return loadV1(s), nil
+		m = loadV1(s)
+	default:
+		return nil, fmt.Errorf("load cgroup state: unknown version %q", s.Version)
 	}
-	return nil, fmt.Errorf("load cgroup state: unknown version %q", s.Version)
+	if s.Unit != "" {
+		return &systemd{backend: m, unit: s.Unit, user: s.UserManager}, nil
+	}
+	return m, nil
 }
 
 // innerPath returns the clean path of the cgroup without leading slash, and whether it is relative to the caller's own.

@@ -342,9 +342,6 @@ func TestLoadRefuses(t *testing.T) {
 			t.Errorf("%+v: no error", s)
 		}
 	}
-	if _, err := New(&Config{ID: "x", Systemd: true}); err == nil || !strings.Contains(err.Error(), "systemd") {
-		t.Errorf("systemd: %v", err)
-	}
 }
 
 // TestRelative puts a cgroup below (v1) or beside (v2) the caller's own.

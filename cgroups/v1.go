@@ -128,6 +128,11 @@ func (m *v1) Create(cfg *Config) (err error) {
 			}
 		}
 	}
+	return m.fill(cfg)
+}
+
+// fill makes empty directories the cgroup that cfg asks for.
+func (m *v1) fill(cfg *Config) error {
 	r := cfg.Resources
 	if r == nil {
 		r = &specs.LinuxResources{}
@@ -193,7 +198,9 @@ func (g *group) refuseUsed() error {
 	return err
 }
 
-func (m *v1) Set(r *specs.LinuxResources) error {
+func (m *v1) Set(r *specs.LinuxResources) error { return m.setAnd(r, func() error { return nil }) }
+
+func (m *v1) setAnd(r *specs.LinuxResources, tell func() error) error {
 	if r == nil {
 		return nil
 	}
@@ -202,6 +209,9 @@ func (m *v1) Set(r *specs.LinuxResources) error {
 	err := m.limit(r, false, u)
 	if err == nil && len(r.Devices) > 0 {
 		err = m.updateDevices(r.Devices)
+	}
+	if err == nil {
+		err = tell()
 	}
 	return u.after(err)
 }

@@ -51,6 +51,11 @@ func (m *v2) Create(cfg *Config) (err error) {
 			return err
 		}
 	}
+	return m.fill(cfg, made.exists)
+}
+
+// fill makes an empty directory the cgroup that cfg asks for. used says that it may have a device filter of ours.
+func (m *v2) fill(cfg *Config, used bool) (err error) {
 	if err := m.enable(); err != nil {
 		return err
 	}
@@ -64,7 +69,7 @@ func (m *v2) Create(cfg *Config) (err error) {
 	if err := m.limit(r, nil); err != nil {
 		return err
 	}
-	if err := m.filterDevices(r.Devices, made.exists); err != nil && !cfg.Rootless {
+	if err := m.filterDevices(r.Devices, used); err != nil && !cfg.Rootless {
 		return err
 	}
 	if cfg.Owner != nil {
@@ -119,7 +124,9 @@ func unexpectedlyFrozen(p string) error {
 	return fmt.Errorf("container's cgroup unexpectedly frozen: %s (thaw it, or choose another cgroupsPath)", p)
 }
 
-func (m *v2) Set(r *specs.LinuxResources) error {
+func (m *v2) Set(r *specs.LinuxResources) error { return m.setAnd(r, func() error { return nil }) }
+
+func (m *v2) setAnd(r *specs.LinuxResources, tell func() error) error {
 	if r == nil {
 		return nil
 	}
@@ -131,6 +138,9 @@ func (m *v2) Set(r *specs.LinuxResources) error {
 	err := m.limit(r, u)
 	if err == nil && len(r.Devices) > 0 {
 		err = m.filterDevices(r.Devices, true)
+	}
+	if err == nil {
+		err = tell()
 	}
 	return u.after(err)
 }

@@ -28,6 +28,7 @@ type creation struct {
 	host     *specconv.Host
 	c        *container
 	cgroup   cgroups.Manager
+	planned  cgroups.Manager // what cgroup will be when it is made
 	place    *cgroups.Placement
 	filter   *filter
 	plan     *plan.Plan
@@ -35,7 +36,8 @@ type creation struct {
 	process  *nsenter.Process
 	hooksRun bool
 
-	netDevices *netDevices // nil: none
+	netDevices   *netDevices // nil: none
+	cgroupConfig *cgroups.Config
 }
 
 // Create makes a container from a bundle; its process then waits for Start. If it fails nothing is left behind.
@@ -115,8 +117,10 @@ func (k *creation) makeCgroup() (err error) {
 	cfg := &cgroups.Config{
 		Path: k.spec.Linux.CgroupsPath, ID: k.o.ID, Resources: k.spec.Linux.Resources,
 		Rootless: k.r.rootless(), Systemd: k.r.opts.SystemdCgroup,
+		Annotations: k.spec.Annotations,
 	}
-	rec.Rootless, rec.Systemd = cfg.Rootless, cfg.Systemd
+	cfg.UserManager = cfg.Systemd && userManager()
+	rec.Rootless = cfg.Rootless
 	if k.cgroup, err = cgroups.New(cfg); err != nil {
 		return err
 	}
@@ -126,7 +130,7 @@ func (k *creation) makeCgroup() (err error) {
 		k.cgroup = nil
 		return fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids)) // runc's words
 	}
-	made := k.cgroup
+	k.planned, k.cgroupConfig = k.cgroup, cfg
 	k.cgroup = nil // until it is ours
 	if err := k.c.save(); err != nil {
 		return err
@@ -135,16 +139,30 @@ func (k *creation) makeCgroup() (err error) {
 		return err
 	}
 	stopPoint("create-recorded")
-	if err := made.Create(cfg); err != nil {
-		return err // it has undone itself
+	if cfg.Systemd { // makes it around the process, which waits at a gate meanwhile
+		k.place = &cgroups.Placement{}
+		k.host.Cgroup = cgroupFacts(rec.Cgroup, k.place)
+		k.host.Cgroup.Gate = true
+		return nil
 	}
-	k.cgroup = made
-	stopPoint("create-cgroup")
+	if err := k.createCgroup(); err != nil {
+		return err
+	}
 	if k.place, err = k.cgroup.Place(); err != nil {
 		return err
 	}
-	rec.Cgroup = k.cgroup.State()
 	k.host.Cgroup = cgroupFacts(rec.Cgroup, k.place)
+	return nil
+}
+
+// createCgroup makes the cgroup that the record names. If that fails it has undone itself.
+func (k *creation) createCgroup() error {
+	if err := k.planned.Create(k.cgroupConfig); err != nil {
+		return err
+	}
+	k.cgroup = k.planned
+	k.c.rec.Cgroup = k.cgroup.State()
+	stopPoint("create-cgroup")
 	return nil
 }
 
@@ -246,6 +264,9 @@ func (k *creation) serve() error {
 // answer does what a gate asks for.
 func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 	switch e.Gate.Step {
+	case specconv.GateCgroup:
+		k.cgroupConfig.Pid = k.process.Pid
+		return nil, k.createCgroup()
 	case specconv.GateTarget:
 		return nil, k.makeTarget(e)
 	case specconv.GateCopyUp:

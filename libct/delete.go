@@ -157,6 +157,7 @@ func (c *container) end(force bool, deadline time.Time) error {
 func (c *container) guess() error {
 	c.rec = record{Schema: recordSchema, ID: c.id, Phase: phaseCreating}
 	cfg := cgroups.Config{ID: c.id, Rootless: c.r.rootless(), Systemd: c.r.opts.SystemdCgroup}
+	cfg.UserManager = cfg.Systemd && userManager()
 	if data, err := c.config(); err == nil {
 		if spec, err := specconv.ParseSpec(data); err == nil {
 			if spec.Linux != nil {

@@ -36,6 +36,9 @@ func inUserNamespace() bool {
 	return err == nil && string(bytes.Join(bytes.Fields(m), []byte(" "))) != "0 0 4294967295"
 }
 
+// userManager says whose systemd makes cgroups for us: the user's own, or the system's.
+func userManager() bool { return os.Geteuid() != 0 || inUserNamespace() }
+
 // openRoot opens the state root. It must belong to the caller and be writable
 // by nobody else: whoever can write there decides which processes husk kills.
 // With create it is made, mode 0700, when it is missing; otherwise the error is

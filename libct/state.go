@@ -45,7 +45,6 @@ type record struct {
 	BootID      string // of the boot it belongs to; "": the record itself does not outlive a boot
 	Cgroup      cgroups.State
 	OwnPidns    bool // it has a pid namespace of its own, so its end is the end of all in it
-	Systemd     bool // its cgroup is made through systemd
 	Rootless    bool // its cgroup may be missing for want of permission
 	Poststart   bool // config.json has poststart hooks
 	Poststop    bool // config.json has poststop hooks
@@ -89,7 +88,6 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendText(dst, "rootfs", rec.Rootfs)
 	dst = appendMap(dst, "annotations", rec.Annotations)
 	dst = appendBool(dst, "own_pidns", rec.OwnPidns)
-	dst = appendBool(dst, "systemd", rec.Systemd)
 	dst = appendBool(dst, "rootless", rec.Rootless)
 	dst = appendBool(dst, "poststart", rec.Poststart)
 	dst = appendBool(dst, "poststop", rec.Poststop)
@@ -98,6 +96,8 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendMap(dst, "start_ops", rec.StartOps)
 	dst = appendText(dst, "cgroup_version", rec.Cgroup.Version)
 	dst = appendUint(dst, "cgroup_inode", rec.Cgroup.Inode)
+	dst = appendText(dst, "systemd_unit", rec.Cgroup.Unit)
+	dst = appendBool(dst, "systemd_user", rec.Cgroup.UserManager)
 	dst = appendMap(dst, "cgroup_paths", rec.Cgroup.Paths)
 	if rec.Pid > 0 {
 		paths := make(map[string]string, len(namespaces))
@@ -194,8 +194,6 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Map(d, &rec.Annotations, jsonscan.Text)
 	case "own_pidns":
 		return jsonscan.Bool(d, &rec.OwnPidns)
-	case "systemd":
-		return jsonscan.Bool(d, &rec.Systemd)
 	case "rootless":
 		return jsonscan.Bool(d, &rec.Rootless)
 	case "poststart":
@@ -212,6 +210,10 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Text(d, &rec.Cgroup.Version)
 	case "cgroup_inode":
 		return jsonscan.Uint(d, &rec.Cgroup.Inode)
+	case "systemd_unit":
+		return jsonscan.Text(d, &rec.Cgroup.Unit)
+	case "systemd_user":
+		return jsonscan.Bool(d, &rec.Cgroup.UserManager)
 	case "cgroup_paths":
 		return jsonscan.Map(d, &rec.Cgroup.Paths, jsonscan.Text)
 	}

@@ -33,9 +33,10 @@ func fullRecord() record {
 			Version: cgroups.Hybrid,
 			Paths:   map[string]string{"": "/sys/fs/cgroup/unified/c1", "cpu": "/sys/fs/cgroup/cpu/c1"},
 			Inode:   77,
+
+			Unit: "husk-c1.scope", UserManager: true,
 		},
 		OwnPidns:  true,
-		Systemd:   true,
 		Rootless:  true,
 		Poststart: true,
 		Poststop:  true,

@@ -57,7 +57,7 @@ func (k *creation) explain(err error) error {
 	case !errors.Is(err, io.EOF):
 		return err
 	}
-	if kills, oom := k.cgroup.OOMKills(); oom == nil && kills > 0 {
+	if k.oomKilled() {
 		limit := ""
 		if m := k.spec.Linux.Resources; m != nil && m.Memory != nil && m.Memory.Limit != nil {
 			limit = fmt.Sprintf(": /linux/resources/memory/limit is %d bytes, a container needs about %d before its program starts", *m.Memory.Limit, memoryNeeded)
@@ -65,6 +65,15 @@ func (k *creation) explain(err error) error {
 		return fmt.Errorf("container init was OOM-killed (memory limit too low?)%s", limit) // runc's words
 	}
 	return fmt.Errorf("wait for the interpreter: process %d ended before the container was made", k.process.Pid)
+}
+
+// oomKilled says whether the kernel killed a process for want of memory.
+func (k *creation) oomKilled() bool {
+	if k.cgroup == nil {
+		return false
+	}
+	kills, err := k.cgroup.OOMKills()
+	return err == nil && kills > 0
 }
 
 // memoryNeeded is the memory limit in bytes at which the smallest container starts, as measured (docs/performance.md).

@@ -37,6 +37,7 @@ var goldenPlans = []goldenPlan{
 	{"cgroup-v1-namespace", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}
 /linux/namespaces/- {"type": "cgroup"}`, cgroupV1},
 	{"cgroup-v1-bound", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}`, cgroupV1},
+	{"cgroup-systemd", "", func(h *Host) { h.Cgroup.Gate = true }},
 	{"devices-new-dev", goldenDev, nil},
 	{"devices-custom", goldenDev + `/linux/devices/- {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 384}
 /linux/devices/- {"path": "/dev/disk/a", "type": "b", "major": 8, "minor": 1, "uid": 1, "gid": 6}

@@ -34,6 +34,7 @@ type Host struct {
 // Cgroup is how the process gets into its cgroup and what it sees of cgroups.
 type Cgroup struct {
 	V2          bool
+	Gate        bool        // the process waits until it has been put into its cgroup (systemd)
 	Joins       []string    // names of the files that the process writes "0" to (v1)
 	Hierarchies []Hierarchy // v1: what a mount of type cgroup shows
 }
@@ -61,6 +62,7 @@ const (
 	// StepEnterPids is the fork into a pid namespace that is joined.
 	StepEnterPids = "enter the pid namespace"
 
+	GateCgroup     = "wait for the cgroup"   // the process is to be put into its cgroup
 	GateTarget     = "make the mount point"  // the root was sent: make what the mount at the pointer needs
 	GateCopyUp     = "copy the directory up" // the directory and the tmpfs were sent
 	GateNetDevices = "move the network devices"

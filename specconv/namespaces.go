@@ -83,10 +83,15 @@ func (c *compiler) isNew(t specs.LinuxNamespaceType) bool {
 }
 
 // joinCgroup enters the hierarchies of cgroup v1. A single thread that moves itself needs no lock of the whole system,
-// which a pid written to cgroup.procs by somebody else does (Linux 5.13, kernel commit 9a3284fad42f).
+// which a pid written to cgroup.procs by somebody else does (Linux 5.13, kernel commit 9a3284fad42f). What systemd makes is
+// made with this process in it, so there is nothing that it could have been born into.
 func (c *compiler) joinCgroup() {
 	affinity := c.execAffinity()
 	c.setAffinity(affinity.Initial, "initial")
+	if c.host.Cgroup.Gate {
+		c.at(GateCgroup, "linux", "cgroupsPath")
+		c.b.Gate(GateCgroup, c.scratch, scratchSize)
+	}
 	for i, name := range c.host.Cgroup.Joins {
 		c.at("join cgroup "+name, "linux", "cgroupsPath")
 		c.b.Write(c.joins[i], []byte("0"))

@@ -1,0 +1,397 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"husk/internal/dbus"
+)
+
+// systemd is the cgroup of a container that systemd makes, as a scope: a unit for processes that somebody else has started.
+// The scope is delegated, so what is below and inside is ours; everything but making, limiting and removing it is done by the
+// files, as for any other cgroup.
+type systemd struct {
+	backend
+	unit  string // "husk-ID.scope"
+	slice string // "a-b.slice", "" if the unit was loaded from a record
+	user  bool   // of the user's manager
+
+	annotated []property // from the annotations
+}
+
+// backend is a manager of cgroup files.
+type backend interface {
+	Manager
+	// adopt limits a cgroup that systemd has made, with the process in it.
+	adopt(cfg *Config) error
+	// settings are what is written to the files of a new cgroup, or an old one.
+	settings(r *specs.LinuxResources, old bool) ([]setting, error)
+	// setAnd is Set with a last step, which if it fails has the files put back as well.
+	setAnd(r *specs.LinuxResources, tell func() error) error
+	// deviceProperties limit devices where systemd would undo what the files say.
+	deviceProperties(in []specs.LinuxDeviceCgroup) ([]property, error)
+	// period is the CPU period in µs that counts where a quota comes without one.
+	period() uint64
+}
+
+// jobTimeout bounds all that is asked of systemd for one container. A busy manager takes seconds.
+const jobTimeout = 30 * time.Second
+
+const (
+	managerName  = "org.freedesktop.systemd1"
+	managerPath  = "/org/freedesktop/systemd1"
+	managerIface = "org.freedesktop.systemd1.Manager"
+)
+
+// newSystemd reads cgroupsPath ("slice:prefix:name") and finds out where the scope will be.
+func newSystemd(cfg *Config) (Manager, error) {
+	m := &systemd{user: cfg.UserManager}
+	if err := m.name(cfg); err != nil {
+		return nil, err
+	}
+	slices, err := expandSlice(m.slice)
+	if err != nil {
+		return nil, err
+	}
+	if m.annotated, err = annotatedProperties(cfg.Annotations); err != nil {
+		return nil, err
+	}
+	top, err := m.top()
+	if err != nil {
+		return nil, err
+	}
+	lay, err := detect(false)
+	if err != nil {
+		return nil, err
+	}
+	m.backend, err = newBackend(lay, strings.TrimPrefix(path.Join(top, slices, m.unit), "/"), false)
+	return m, err
+}
+
+// name finds slice and unit. The defaults are runc's, but for the prefix.
+func (m *systemd) name(cfg *Config) error {
+	const at = "(/linux/cgroupsPath)"
+	slice, prefix, name := "", "husk", strings.ReplaceAll(cfg.ID, "+", `\x2b`)
+	if cfg.Path != "" {
+		parts := strings.Split(cfg.Path, ":")
+		if len(parts) != 3 {
+			return fmt.Errorf("name systemd unit: expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got %.100q instead %s", cfg.Path, at)
+		}
+		slice, prefix, name = parts[0], parts[1], parts[2]
+	}
+	if m.slice = slice; slice == "" {
+		m.slice = "system.slice"
+		if m.user {
+			m.slice = "user.slice"
+		}
+	}
+	if m.unit = name + ".scope"; prefix != "" {
+		m.unit = prefix + "-" + m.unit
+	}
+	if name == "" || strings.HasSuffix(name, ".slice") || len(m.unit) > 255 || !isAll(m.unit, isUnitByte) {
+		return fmt.Errorf("name systemd unit %.100q: not a name of a scope %s", m.unit, at)
+	}
+	return nil
+}
+
+// isUnitByte is what systemd has in names of units (systemd.unit(5)).
+func isUnitByte(b byte) bool {
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte(`:-_.\`, b) >= 0
+}
+
+// expandSlice gives the path of a slice, whose name is that of the slices above, joined by dashes: systemd.slice(5).
+func expandSlice(slice string) (string, error) {
+	base, ok := strings.CutSuffix(slice, ".slice")
+	switch {
+	case base == "-" && ok:
+		return "", nil
+	case !ok || base == "" || len(slice) > 255 || !isAll(slice, isUnitByte) || strings.HasPrefix(base, "-") || strings.HasSuffix(base, "-") || strings.Contains(base, "--"):
+		return "", fmt.Errorf("name systemd unit: invalid slice name %.100q (/linux/cgroupsPath)", slice)
+	}
+	dir := ""
+	for i := range len(base) {
+		if base[i] == '-' {
+			dir += base[:i] + ".slice/"
+		}
+	}
+	return dir + slice, nil
+}
+
+// top is the cgroup below which the manager has its slices. The system's own is in init.scope of it; a user's has to be asked.
+func (m *systemd) top() (string, error) {
+	if !m.user {
+		where, err := readCgroups("/proc/1/cgroup")
+		if err != nil {
+			return "", err
+		}
+		own := where.find("name=systemd")
+		if own == "" {
+			own = where.find("")
+		}
+		return strings.TrimSuffix(own, "/init.scope"), nil
+	}
+	bus, err := m.dial()
+	if err != nil {
+		return "", err
+	}
+	defer bus.Close()
+	answer, err := bus.Do(dbus.Call{
+		Destination: managerName, Path: managerPath, Interface: "org.freedesktop.DBus.Properties", Member: "Get",
+		Args: []any{managerIface, "ControlGroup"},
+	})
+	if err != nil {
+		return "", fmt.Errorf("ask the user's systemd for its cgroup: %w", err)
+	}
+	if len(answer) == 1 {
+		if p, ok := answer[0].(string); ok && strings.HasPrefix(p, "/") && path.Clean(p) == p {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("ask the user's systemd for its cgroup: unexpected answer %v", answer)
+}
+
+// dial connects to the bus of the manager.
+func (m *systemd) dial() (*dbus.Conn, error) {
+	address, hint := os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), "is systemd running? without --systemd-cgroup no bus is needed"
+	switch {
+	case m.user:
+		hint = "is there a session of this user? see loginctl enable-linger"
+		dir := os.Getenv("XDG_RUNTIME_DIR")
+		if dir == "" {
+			dir = "/run/user/" + strconv.Itoa(os.Geteuid())
+		}
+		if address = os.Getenv("DBUS_SESSION_BUS_ADDRESS"); address == "" {
+			address = "unix:path=" + dir + "/bus"
+		}
+	case address == "":
+		address = "unix:path=/run/dbus/system_bus_socket"
+	}
+	bus, err := dbus.Dial(address, time.Now().Add(jobTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("ask systemd: %w (%s)", err, hint)
+	}
+	return bus, nil
+}
+
+// Create has systemd start the scope with the process cfg.Pid in it.
+func (m *systemd) Create(cfg *Config) error {
+	props, err := m.properties(cfg.Resources, false)
+	if err != nil {
+		return err
+	}
+	var rules []specs.LinuxDeviceCgroup
+	if cfg.Resources != nil {
+		rules = cfg.Resources.Devices
+	}
+	devices, err := m.deviceProperties(rules)
+	if err != nil {
+		return err
+	}
+	if err := m.start(append(m.scope(cfg), devices...), props); err != nil {
+		return err
+	}
+	if err := m.adopt(cfg); err != nil {
+		_ = m.Kill()
+		_ = m.Delete(jobTimeout)
+		return err
+	}
+	return nil
+}
+
+// scope is what makes the unit one of ours.
+func (m *systemd) scope(cfg *Config) []property {
+	io := "IOAccounting"
+	if m.State().Version != V2 {
+		io = "BlockIOAccounting"
+	}
+	return []property{
+		{"Description", "libcontainer container " + cfg.ID}, // runc's words
+		{"Slice", m.slice},
+		{"Delegate", true},
+		{"DefaultDependencies", false},
+		{"PIDs", dbus.Array{Of: "u", Items: []any{uint32(cfg.Pid)}}},
+		{"CPUAccounting", true},
+		{"MemoryAccounting", true},
+		{io, true},
+		{"TasksAccounting", true},
+	}
+}
+
+// start makes the unit and waits until systemd has put the process into it. Limits that this systemd does not know, or not
+// with this value, are left to the files, which are written in any case.
+func (m *systemd) start(own, limits []property) error {
+	bus, err := m.dial()
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	if err := watchJobs(bus, m.unit); err != nil {
+		return err
+	}
+	for clash := false; ; {
+		job, err := bus.Do(managerCall("StartTransientUnit", m.unit, "fail", variants(own, limits, m.annotated), dbus.Array{Of: "(sa(sv))"}))
+		if err == nil {
+			return m.wait(bus, job)
+		}
+		var refused *dbus.Error
+		if !errors.As(err, &refused) {
+			return fmt.Errorf("start %s: %w", m.unit, err)
+		}
+		if i := namedIn(refused, limits); i >= 0 {
+			limits = append(limits[:i:i], limits[i+1:]...)
+			continue
+		}
+		if refused.Name != managerName+".UnitExists" || clash {
+			return fmt.Errorf("start %s: %w", m.unit, err)
+		}
+		// What has failed once keeps its name until somebody resets it.
+		clash = true
+		_, _ = bus.Do(managerCall("ResetFailedUnit", m.unit))
+	}
+}
+
+func managerCall(member string, args ...any) dbus.Call {
+	return dbus.Call{Destination: managerName, Path: managerPath, Interface: managerIface, Member: member, Args: args}
+}
+
+// namedIn returns the property that a refusal is about, -1 if it is none of the list.
+func namedIn(refused *dbus.Error, list []property) int {
+	if !strings.HasPrefix(refused.Name, "org.freedesktop.DBus.Error.") {
+		return -1
+	}
+	for i, p := range list {
+		for word := range strings.FieldsFuncSeq(refused.Message, func(r rune) bool { return !('a' <= r|0x20 && r|0x20 <= 'z') }) {
+			if word == p.name {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// watchJobs lets the news through that a job of the unit is done. Nobody else's wakes us.
+func watchJobs(bus *dbus.Conn, unit string) error {
+	return bus.AddMatch("type='signal',sender='" + managerName + "',path='" + managerPath + "',interface='" + managerIface + "',member='JobRemoved',arg2='" + unit + "'")
+}
+
+// wait waits for the end of the job that a call returned.
+func (m *systemd) wait(bus *dbus.Conn, job []any) error {
+	for {
+		s, err := bus.Wait()
+		if err != nil {
+			return fmt.Errorf("wait for systemd's job for %s: %w", m.unit, err)
+		}
+		if s.Member != "JobRemoved" || len(s.Args) != 4 || len(job) != 1 || s.Args[1] != job[0] {
+			continue
+		}
+		if s.Args[3] != "done" {
+			return fmt.Errorf("wait for systemd's job for %s: it ended as %q (see journalctl)", m.unit, s.Args[3])
+		}
+		return nil
+	}
+}
+
+// Set changes the files, which refuse what the kernel does not take, and then the unit, so that systemd does not go back to
+// the old limits.
+func (m *systemd) Set(r *specs.LinuxResources) error {
+	if r == nil {
+		return nil
+	}
+	props, err := m.properties(r, true)
+	if err != nil {
+		return err
+	}
+	if len(r.Devices) > 0 {
+		devices, err := m.deviceProperties(r.Devices)
+		if err != nil {
+			return err
+		}
+		props = append(props, devices...)
+	}
+	if len(props) == 0 {
+		return m.backend.Set(r)
+	}
+	if err := m.setAnd(r, func() error { return m.change(props) }); err != nil {
+		return err
+	}
+	if exact := inexact(r); exact != nil {
+		return m.backend.Set(exact)
+	}
+	return nil
+}
+
+// inexact is the part of r of which systemd writes less exact values: quotas in whole percents.
+func inexact(r *specs.LinuxResources) *specs.LinuxResources {
+	exact := &specs.LinuxResources{}
+	if r.CPU != nil && isSet(r.CPU.Quota) {
+		exact.CPU = &specs.LinuxCPU{Quota: r.CPU.Quota, Period: r.CPU.Period}
+	}
+	if max, ok := r.Unified["cpu.max"]; ok {
+		exact.Unified = map[string]string{"cpu.max": max}
+	}
+	if exact.CPU == nil && exact.Unified == nil {
+		return nil
+	}
+	return exact
+}
+
+// change sets properties of the unit and waits until systemd has written them.
+func (m *systemd) change(props []property) error {
+	bus, err := m.dial()
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	for {
+		_, err := bus.Do(managerCall("SetUnitProperties", m.unit, true, variants(props)))
+		if err == nil {
+			// It writes between this request and the next one.
+			_, err = bus.Do(dbus.Call{Destination: managerName, Path: managerPath, Interface: "org.freedesktop.DBus.Peer", Member: "Ping"})
+			return err
+		}
+		var refused *dbus.Error
+		i := -1
+		if errors.As(err, &refused) {
+			i = namedIn(refused, props)
+		}
+		if i < 0 {
+			return fmt.Errorf("change %s: %w", m.unit, err)
+		}
+		props = append(props[:i:i], props[i+1:]...)
+	}
+}
+
+// Delete removes the cgroup first, which is the end of the scope, and then makes sure that systemd has noticed: the unit's
+// name is free for the next container when it returns. A systemd that does not answer is no error as long as the cgroup is
+// gone: it will notice by itself.
+func (m *systemd) Delete(timeout time.Duration) error {
+	if err := m.backend.Delete(timeout); err != nil {
+		return err
+	}
+	bus, err := m.dial()
+	if err != nil {
+		return nil
+	}
+	defer bus.Close()
+	if watchJobs(bus, m.unit) != nil {
+		return nil
+	}
+	if job, err := bus.Do(managerCall("StopUnit", m.unit, "replace")); err == nil {
+		_ = m.wait(bus, job)
+	}
+	_, _ = bus.Do(managerCall("ResetFailedUnit", m.unit)) // most often there is nothing left of it
+	return nil
+}
+
+func (m *systemd) State() State {
+	s := m.backend.State()
+	s.Unit, s.UserManager = m.unit, m.user
+	return s
+}

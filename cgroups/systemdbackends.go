@@ -1,0 +1,145 @@
+package cgroups
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"husk/internal/dbus"
+)
+
+// inScope proves that systemd has put the process where the scope should be: it has other ideas if a unit file or a drop-in
+// says so, and news on a bus may come from anybody.
+func inScope(pid int, hierarchy, dir string) error {
+	where, err := cgroupsOf(pid)
+	if err != nil {
+		return err
+	}
+	if own := where.find(hierarchy); own == "" || !strings.HasSuffix(dir, own) {
+		return fmt.Errorf("find the cgroup that systemd has made: process %d is in %q, not in %s", pid, own, dir)
+	}
+	return nil
+}
+
+func (m *v2) adopt(cfg *Config) error {
+	defer m.close()
+	if err := inScope(cfg.Pid, "", m.path); err != nil {
+		return err
+	}
+	return m.fill(cfg, false)
+}
+
+func (m *v2) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
+	defer m.close()
+	return settingsV2(r, m.quotaNow(r.CPU, old))
+}
+
+// deviceProperties: none. The filter that we attach beside systemd's stays as it is over a reload. systemd's own would be less
+// exact: it looks devices up by name when it is made, and leaves out those that are not there yet.
+func (m *v2) deviceProperties([]specs.LinuxDeviceCgroup) ([]property, error) { return nil, nil }
+
+func (m *v2) period() uint64 {
+	s, err := m.read("cpu.max")
+	m.close()
+	if _, period, ok := strings.Cut(strings.TrimSpace(s), " "); ok && err == nil {
+		if n, ok := parseLimit(period); ok {
+			return n
+		}
+	}
+	return defaultPeriod
+}
+
+// adopt adds to what systemd has made: the hierarchies that it does not know, which the process joins here.
+func (m *v1) adopt(cfg *Config) error {
+	defer m.close()
+	if d := m.of("name=systemd"); d != nil {
+		if err := inScope(cfg.Pid, "name=systemd", d.path); err != nil {
+			return err
+		}
+	}
+	if err := m.mkdirs(cfg); err != nil {
+		return err
+	}
+	if err := m.fill(cfg); err != nil {
+		return err
+	}
+	where, err := cgroupsOf(cfg.Pid)
+	if err != nil {
+		return err
+	}
+	for i := range m.groups {
+		g := &m.groups[i]
+		if own := where.find(g.name); own != "" && strings.HasSuffix(g.path, own) && own != "/" {
+			continue
+		}
+		if err := g.write("cgroup.procs", itoa(int64(cfg.Pid))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *v1) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
+	return settingsV1(r, old)
+}
+
+func (m *v1) period() uint64 {
+	if d := m.of("cpu"); d != nil {
+		if n, err := d.number("cpu.cfs_period_us"); err == nil {
+			return n
+		}
+	}
+	return defaultPeriod
+}
+
+// deviceProperties: on v1 systemd writes to the same files as we, at each reload. What it can't express, such as a minor of
+// all majors, is left out and lost then.
+func (m *v1) deviceProperties(in []specs.LinuxDeviceCgroup) ([]property, error) {
+	rules, err := deviceRules(in)
+	if err != nil {
+		return nil, err
+	}
+	w, err := listOf(rules)
+	if err != nil || w.allow {
+		return nil, err
+	}
+	allowed := dbus.Array{Of: "(ss)"}
+	var names []byte
+	for _, r := range w.exceptions {
+		if r.major != anyNumber && r.minor == anyNumber && names == nil {
+			if names, err = os.ReadFile("/proc/devices"); err != nil {
+				return nil, err
+			}
+		}
+		if node := r.node(string(names)); node != "" {
+			allowed.Items = append(allowed.Items, dbus.Struct{node, r.access.String()})
+		}
+	}
+	return []property{{"DevicePolicy", "strict"}, {"DeviceAllow", allowed}}, nil
+}
+
+// node is systemd's name for the devices of a rule: a device file, or char-NAME with the name of /proc/devices.
+func (r *rule) node(names string) string {
+	kind, section := "char", "Character devices:"
+	if r.kind == 'b' {
+		kind, section = "block", "Block devices:"
+	}
+	switch {
+	case r.major != anyNumber && r.minor != anyNumber:
+		return "/dev/" + kind + "/" + itoa(r.major) + ":" + itoa(r.minor)
+	case r.all():
+		return kind + "-*"
+	case r.major == anyNumber:
+		return ""
+	}
+	_, names, _ = strings.Cut(names, section)
+	names, _, _ = strings.Cut(names, "\n\n")
+	for line := range strings.Lines(names) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == itoa(r.major) {
+			return kind + "-" + f[1]
+		}
+	}
+	return ""
+}
