@@ -101,8 +101,8 @@ type PidsStats struct {
 
 // IOStats are tables as in v1's blkio; v2 has Bytes, Ops and, where io.cost works, Cost.
 type IOStats struct {
-	Bytes, Ops, Queued, ServiceTime, WaitTime, Merged, Time, Sectors []IOEntry
-	CostUsage, CostWait, CostIndebt, CostIndelay                     []IOEntry
+	Bytes, Ops, Queued, ServiceTime, WaitTime, Merged, Time, Sectors IOTable
+	CostUsage, CostWait, CostIndebt, CostIndelay                     IOTable
 }
 
 // IOEntry is one number of one device. Op is "Read", "Write", "Discard" and others, or "".
@@ -112,11 +112,14 @@ type IOEntry struct {
 	Value        uint64
 }
 
-// Sum adds up what a table says about an operation on all devices.
-func Sum(table []IOEntry, op string) (n uint64) {
-	for i := range table {
-		if table[i].Op == op {
-			n += table[i].Value
+// IOTable is one kind of numbers.
+type IOTable []IOEntry
+
+// Sum adds up what the table says about an operation on all devices.
+func (t IOTable) Sum(op string) (n uint64) {
+	for i := range t {
+		if t[i].Op == op {
+			n += t[i].Value
 		}
 	}
 	return n

@@ -183,7 +183,7 @@ func (s *Stats) appendIO(w *jsonscan.Writer) {
 	if o := s.IO; o != nil {
 		for _, t := range [...]struct {
 			name  string
-			table []IOEntry
+			table IOTable
 		}{
 			{"ioServiceBytesRecursive", o.Bytes},
 			{"ioServicedRecursive", o.Ops},
@@ -205,7 +205,7 @@ func (s *Stats) appendIO(w *jsonscan.Writer) {
 	w.EndObject()
 }
 
-func appendTable(w *jsonscan.Writer, key string, table []IOEntry) {
+func appendTable(w *jsonscan.Writer, key string, table IOTable) {
 	if len(table) == 0 {
 		return
 	}

@@ -124,7 +124,7 @@ func (r *reader) blkio(d *dir) *IOStats {
 }
 
 // table reads lines "8:0 Read 4096", or without an operation; the last line is a total without a device.
-func (r *reader) table(d *dir, name string) (list []IOEntry) {
+func (r *reader) table(d *dir, name string) (list IOTable) {
 	text, _ := r.text(d, name)
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)

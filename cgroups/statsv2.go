@@ -97,7 +97,7 @@ func (r *reader) memoryV2(d *dir) *MemoryStats {
 func (r *reader) ioV2(d *dir) *IOStats {
 	s := &IOStats{}
 	type cell struct {
-		table *[]IOEntry
+		table *IOTable
 		op    string
 	}
 	cells := map[string]cell{

@@ -11,8 +11,13 @@ import (
 	"husk/internal/linux"
 )
 
-// Stats is what the kernel has counted for a container's cgroup.
-type Stats = cgroups.Stats
+// What the kernel has counted for a container's cgroup.
+type (
+	Stats    = cgroups.Stats
+	Pressure = cgroups.Pressure
+	Stall    = cgroups.Stall
+	IOTable  = cgroups.IOTable
+)
 
 // Event is something that [Runtime.Events] tells.
 type Event struct {
@@ -118,15 +123,20 @@ func (c *container) running() (cgroups.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if status == Stopped {
-		return nil, fmt.Errorf("container with id %s is not running", c.id) // runc's words
+	if status == Stopped || status == Creating {
+		return nil, &noStatsError{"container with id " + c.id + " is not running"} // runc's words
 	}
 	m, err := c.cgroup()
 	if err == nil && m == nil {
-		err = fmt.Errorf("read statistics of container %s: it has no cgroup", c.id)
+		err = &noStatsError{"read statistics of container " + c.id + ": it has no cgroup"}
 	}
 	return m, err
 }
+
+// noStatsError: there is nothing that counts.
+type noStatsError struct{ text string }
+
+func (e *noStatsError) Error() string { return e.text }
 
 func (c *container) stats(m cgroups.Manager) (*Stats, error) {
 	s, err := m.Stats()

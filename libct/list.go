@@ -17,25 +17,17 @@ import (
 // and a warning for each that can't be told about. The error is fs.ErrNotExist
 // if there is no root.
 func (r *Runtime) List() ([]ContainerState, []error, error) {
-	root, err := r.openRoot(false)
+	root, ids, err := r.ids()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer unix.Close(root)
-	ids, err := linux.Names(root)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list state root %s: %w", r.path, err)
-	}
-	slices.Sort(ids)
 	var (
 		states   []ContainerState
 		warnings []error
 		names    = map[uint32]string{}
 	)
 	for _, id := range ids {
-		if checkID(id) != nil {
-			continue // nothing that husk made
-		}
 		s, owner, err := r.peek(root, id)
 		switch {
 		case errors.Is(err, ErrNotExist), errors.Is(err, unix.ENOTDIR):
@@ -51,6 +43,20 @@ func (r *Runtime) List() ([]ContainerState, []error, error) {
 		states = append(states, *s)
 	}
 	return states, warnings, nil
+}
+
+// ids opens the root and lists what may be containers in it, sorted.
+func (r *Runtime) ids() (root int, ids []string, err error) {
+	if root, err = r.openRoot(false); err != nil {
+		return -1, nil, err
+	}
+	if ids, err = linux.Names(root); err != nil {
+		unix.Close(root)
+		return -1, nil, fmt.Errorf("list state root %s: %w", r.path, err)
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return checkID(id) != nil })
+	slices.Sort(ids)
+	return root, ids, nil
 }
 
 // peek returns the state of container id and the uid of its owner.

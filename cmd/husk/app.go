@@ -29,6 +29,7 @@ type containers interface {
 	Resume(id string) error
 	Pids(id string) ([]int, error)
 	Stats(id string) (*libct.Stats, error)
+	Samples(o libct.Samples, tell func([]libct.Sample) error) error
 	Events(id string, interval time.Duration, tell func(*libct.Event) error) error
 	Plan(bundle string) (string, error)
 }

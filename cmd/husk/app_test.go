@@ -25,6 +25,8 @@ type fake struct {
 	create  libct.CreateOptions
 	run     libct.RunOptions
 	exec    libct.ExecOptions
+	samples libct.Samples
+	round   []libct.Sample
 	signal  unix.Signal
 	flag    bool
 
@@ -62,6 +64,14 @@ func (f *fake) Pause(id string) error  { return f.note("pause " + id) }
 func (f *fake) Resume(id string) error { return f.note("resume " + id) }
 
 func (f *fake) Stats(id string) (*libct.Stats, error) { return &libct.Stats{}, f.note("stats " + id) }
+
+func (f *fake) Samples(o libct.Samples, tell func([]libct.Sample) error) error {
+	f.samples = o
+	if err := tell(f.round); err != nil {
+		return err
+	}
+	return f.note("samples " + strings.Join(o.IDs, " "))
+}
 
 func (f *fake) Events(id string, interval time.Duration, tell func(*libct.Event) error) error {
 	if err := tell(&libct.Event{Type: "oom", ID: id}); err != nil {

@@ -37,6 +37,7 @@ func (a *app) commands() []*command {
 		a.specCommand(),
 		a.startCommand(),
 		a.stateCommand(),
+		a.statsCommand(),
 		a.featuresCommand(),
 		a.helpCommand(),
 	}

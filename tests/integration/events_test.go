@@ -133,3 +133,38 @@ func TestEventsOOM(t *testing.T) {
 		equal(t, "status of events", wait(t, cmd), 0)
 	})
 }
+
+func TestStats(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.detached("children", "3")
+		table := strings.Split(b.must("stats", "--no-stream", "--interval", "10ms"), "\n")
+		if len(table) != 3 || !strings.HasPrefix(table[0], "ID ") || !strings.HasPrefix(table[1], b.id+" ") {
+			t.Errorf("stats: %q", table)
+		}
+		cmd, next := b.stream("stats", "--format", "json", "--interval", "10ms", b.id)
+		for range 2 {
+			var s struct {
+				ID         string
+				Pids       int
+				CPUPercent *float64
+			}
+			line := next()
+			if err := json.Unmarshal([]byte(line), &s); err != nil || s.ID != b.id || s.Pids != 4 || s.CPUPercent == nil {
+				t.Errorf("line %q, %v", line, err)
+			}
+		}
+		metrics := b.must("stats", "--format", "openmetrics")
+		for _, line := range []string{"\n# EOF\n", "\nhusk_container_pids{id=\"" + b.id + "\"} 4\n", "\nhusk_container_cpu_seconds_total{id=\"" + b.id + "\"} 0."} {
+			if !strings.Contains(metrics, line) {
+				t.Errorf("no %q in\n%s", line, metrics)
+			}
+		}
+		b.must("delete", "--force", b.id)
+		for next() != "" {
+		}
+		equal(t, "status of stats", wait(t, cmd), 0)
+		b.fails(1, "container does not exist", "stats", b.id)
+		equal(t, "lines without containers", strings.Count(b.must("stats", "--no-stream", "--interval", "1ms"), "\n"), 1)
+	})
+}
