@@ -41,8 +41,14 @@ func Load(bundle string) (*specs.Spec, []byte, error) {
 // (config.md#extensibility), but a name that comes twice, or that differs from
 // a known one only in case, is refused, because other readers of the same
 // document might take it differently. Of the sections for other platforms only
-// the presence is kept.
-func ParseSpec(data []byte) (*specs.Spec, error) { return parse(data, decodeSpec) }
+// the presence is kept. An absent section linux counts as an empty one.
+func ParseSpec(data []byte) (*specs.Spec, error) {
+	spec, err := parse(data, decodeSpec)
+	if err == nil && spec.Linux == nil {
+		spec.Linux = new(specs.Linux)
+	}
+	return spec, err
+}
 
 // ParseProcess decodes a process object, as exec --process gets it.
 func ParseProcess(data []byte) (*specs.Process, error) { return parse(data, decodeProcess) }

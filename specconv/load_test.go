@@ -149,6 +149,9 @@ func TestNullIsAbsent(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(spec, want) {
 		t.Errorf("%+v, %v", spec, err)
 	}
+	if spec, err = ParseSpec([]byte(`{}`)); err != nil || spec.Linux == nil {
+		t.Errorf("without linux: %+v, %v", spec, err)
+	}
 }
 
 func TestLoad(t *testing.T) {

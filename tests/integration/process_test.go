@@ -42,6 +42,18 @@ func TestDefault(t *testing.T) {
 	})
 }
 
+// The section linux is optional. Without it the container shares all namespaces with the host.
+func TestNoLinuxSection(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Linux, b.Mounts, b.Hostname = nil, nil, ""
+		f := b.facts()
+		equal(t, "root is its own parent", f.Rooted, 1)
+		equal(t, "uid", f.UID, 0)
+		equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
+	})
+}
+
 // checkIsolation looks for anything of the host or of the runtime in a container of the default shape.
 func checkIsolation(t *testing.T, f *facts) {
 	t.Helper()
