@@ -238,28 +238,36 @@ func checkIntelRdt(r *report, l *specs.Linux) {
 	}
 }
 
-// checkMemoryPolicy applies the rules of set_mempolicy(2).
+// checkMemoryPolicy applies the rules of set_mempolicy(2). The words before the lists are runc's.
 func checkMemoryPolicy(r *report, l *specs.Linux) {
 	p := l.MemoryPolicy
 	if p == nil {
 		return
 	}
-	r.code(memoryModes, string(p.Mode), "memoryPolicy", "mode")
+	if _, known := memoryModes.number(string(p.Mode)); !known {
+		r.add("/memoryPolicy/mode", "invalid memory policy mode %.100q: it must be one of %s", string(p.Mode), memoryModes.names())
+	}
 	for i, flag := range p.Flags {
-		r.code(memoryFlags, string(flag), "memoryPolicy", "flags", i)
+		if _, known := memoryFlags.number(string(flag)); !known {
+			r.add(at("memoryPolicy", "flags", i), "invalid memory policy flag %.100q: it must be one of %s", string(flag), memoryFlags.names())
+		}
 	}
 	if slices.Contains(p.Flags, specs.MpolFStaticNodes) && slices.Contains(p.Flags, specs.MpolFRelativeNodes) {
 		r.add("/memoryPolicy/flags", "%s and %s exclude each other", specs.MpolFStaticNodes, specs.MpolFRelativeNodes)
 	}
-	checkNumberList(r, p.Nodes, "memoryPolicy", "nodes")
+	count := 0
+	if p.Nodes != "" && !forRanges(p.Nodes, func(from, to int) { count += to - from + 1 }) {
+		r.add("/memoryPolicy/nodes", `invalid memory policy nodes %.100q: they must be a list of numbers and ranges like "0-3,7"`, p.Nodes)
+		return
+	}
 	switch p.Mode {
 	case specs.MpolDefault, specs.MpolLocal:
-		if p.Nodes != "" {
-			r.add("/memoryPolicy/nodes", "%s goes without nodes", p.Mode)
+		if count > 0 {
+			r.add("/memoryPolicy/nodes", "memory policy mode requires 0 nodes but got %d: %s", count, p.Mode)
 		}
 	case specs.MpolBind, specs.MpolInterleave, specs.MpolPreferredMany, specs.MpolWeightedInterleave:
-		if p.Nodes == "" {
-			r.add("/memoryPolicy/nodes", "%s needs at least one node", p.Mode)
+		if count == 0 {
+			r.add("/memoryPolicy/nodes", "memory policy mode requires at least one node but got 0: %s", p.Mode)
 		}
 	}
 }
