@@ -23,18 +23,17 @@ type creation struct {
 	gate    bool // the container waits for `start`; otherwise it goes on at once
 	console func(*os.File) error
 
-	spec     *specs.Spec
-	config   []byte
-	host     *specconv.Host
-	c        *container
-	cgroup   cgroups.Manager
-	planned  cgroups.Manager // what cgroup will be when it is made
-	place    *cgroups.Placement
-	filter   *filter
-	plan     *plan.Plan
-	inputs   []*os.File
-	process  *nsenter.Process
-	hooksRun bool
+	spec    *specs.Spec
+	config  []byte
+	host    *specconv.Host
+	c       *container
+	cgroup  cgroups.Manager
+	planned cgroups.Manager // what cgroup will be when it is made
+	place   *cgroups.Placement
+	filter  *filter
+	plan    *plan.Plan
+	inputs  []*os.File
+	process *nsenter.Process
 
 	netDevices   *netDevices // nil: none
 	cgroupConfig *cgroups.Config

@@ -318,7 +318,7 @@ func (c *container) startContainerHooks(spec *specs.Spec) error {
 }
 
 func (c *container) startContainerHook(spec *specs.Spec, h *specs.Hook) error {
-	run, err := c.prepareHook(Created)
+	run, err := c.prepareHook(Created, true)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,6 @@ const outputLimit = 4096
 
 // runCreateHooks runs the hooks that come before pivot_root, in the order of the specification (config.md#posix-platform-hooks).
 func (k *creation) runCreateHooks() error {
-	k.hooksRun = true
 	k.c.rec.Pid = k.process.Pid
 	h := k.spec.Hooks
 	if err := k.c.hooks("prestart", h.Prestart, Created, nil); err != nil { //nolint:staticcheck // deprecated, and Docker's network depends on it
@@ -70,7 +69,7 @@ func (c *container) hooks(kind string, list []specs.Hook, status Status, where *
 
 // hook runs one hook: state on stdin, its own environment and nothing else, at most Timeout seconds.
 func (c *container) hook(kind string, index int, h *specs.Hook, status Status, where *insideOf) error {
-	run, err := c.prepareHook(status)
+	run, err := c.prepareHook(status, where != nil)
 	if err == nil {
 		defer run.close()
 		args := h.Args
@@ -100,7 +99,8 @@ type hookRun struct {
 	pidfd         *os.File
 }
 
-func (c *container) prepareHook(status Status) (*hookRun, error) {
+// prepareHook makes the streams of a hook. One that runs inside is told the pid as it is seen there (runtime.md#state).
+func (c *container) prepareHook(status Status, inside bool) (*hookRun, error) {
 	s := ContainerState{
 		OCIVersion: c.rec.OCIVersion, ID: c.id, Pid: c.rec.Pid, Status: status, Bundle: c.rec.Bundle, Rootfs: c.rec.Rootfs,
 		Created: c.rec.Created, Annotations: c.rec.Annotations, Owner: "",
@@ -108,8 +108,13 @@ func (c *container) prepareHook(status Status) (*hookRun, error) {
 	if status == Stopped {
 		s.Pid = 0
 	}
-	run := &hookRun{}
 	var err error
+	if inside {
+		if s.Pid, err = linux.InnerPid(s.Pid); err != nil {
+			return nil, err
+		}
+	}
+	run := &hookRun{}
 	if run.stdin, err = memory("state", s.AppendJSON(nil)); err != nil {
 		return nil, err
 	}

@@ -47,6 +47,10 @@ func (r *Runtime) Start(id string) error {
 	conn := nsenter.NewConn(os.NewFile(uintptr(fd), gateSocket), c.startOp)
 	defer conn.Close()
 	if err := c.awaitExec(conn, c.rec.Pid); err != nil {
+		var hook *hookError
+		if errors.As(err, &hook) {
+			return c.undoStart(err)
+		}
 		return err
 	}
 	stopPoint("start-done")
@@ -80,7 +84,7 @@ func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
 			return fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
 		}
 		if err := c.r.runHooks(c, "startContainer"); err != nil {
-			return err
+			return &hookError{err}
 		}
 		if err := conn.Answer(nil); err != nil {
 			return err
@@ -88,15 +92,24 @@ func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
 	}
 }
 
-// afterStart runs the poststart hooks. If one fails the container is stopped and removed (runtime.md#lifecycle, step 10).
+// hookError is the failure of a startContainer hook.
+type hookError struct{ error }
+
+func (e *hookError) Unwrap() error { return e.error }
+
+// afterStart runs the poststart hooks.
 func (c *container) afterStart() error {
 	if !c.rec.Poststart {
 		return nil
 	}
-	err := c.r.runHooks(c, "poststart")
-	if err == nil {
-		return nil
+	if err := c.r.runHooks(c, "poststart"); err != nil {
+		return c.undoStart(err)
 	}
+	return nil
+}
+
+// undoStart stops and removes a container one of whose hooks has failed (runtime.md#lifecycle, steps 7 and 9).
+func (c *container) undoStart(err error) error {
 	if undo := c.destroy(true); undo != nil {
 		return fmt.Errorf("%w; and remove the container: %w", err, undo)
 	}

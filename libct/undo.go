@@ -15,12 +15,6 @@ func (k *creation) undo(cause error) error {
 		k.process.Conn.Close()
 		k.process.Kill()
 	}
-	if k.hooksRun && k.c.rec.Poststop {
-		// runtime.md#lifecycle: a failed hook leads to step 12, the end of the container, and on to its poststop hooks.
-		if err := k.r.runHooks(k.c, "poststop"); err != nil {
-			k.r.warn("%v", err)
-		}
-	}
 	k.netDevices.back(k.r.warn)
 	if k.place != nil {
 		k.place.Close()
@@ -36,6 +30,13 @@ func (k *creation) undo(cause error) error {
 	}
 	if k.c != nil {
 		k.c.unmountHost()
+		// runtime.md#lifecycle: from a failed hook to step 12, the end of the container, and on to its poststop hooks. Until the
+		// first hook could run there is no pid.
+		if k.c.rec.Poststop && k.c.rec.Pid != 0 {
+			if err := k.r.runHooks(k.c, "poststop"); err != nil {
+				k.r.warn("%v", err)
+			}
+		}
 		if err := k.c.remove(); err != nil {
 			cause = fmt.Errorf("%w; and %w", cause, err)
 		}

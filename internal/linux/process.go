@@ -76,6 +76,23 @@ func parseStat(line []byte) (p Process, ok bool) {
 	return p, false
 }
 
+// InnerPid returns the pid of a process in its own pid namespace (NSpid of
+// proc_pid_status(5)).
+func InnerPid(pid int) (int, error) {
+	name := "/proc/" + strconv.Itoa(pid) + "/status"
+	status, err := os.ReadFile(name) // the list of groups may be long
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(status, []byte("\nNSpid:"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	inner, err := strconv.Atoi(string(line[bytes.LastIndexByte(line, '\t')+1:]))
+	if err != nil {
+		return 0, &os.PathError{Op: "read", Path: name, Err: errors.New("no NSpid as in proc_pid_status(5)")}
+	}
+	return inner, nil
+}
+
 // readSmall returns what one read of the pseudo file at the absolute path name
 // gives; the kernel makes such files up whole when they are read.
 func readSmall(name string, buf []byte) ([]byte, error) {
