@@ -13,12 +13,12 @@ import (
 func Features() *features.Features {
 	yes, no := true, false
 	return &features.Features{
-		OCIVersionMin: "1.0.0",
+		OCIVersionMin: versionMin,
 		OCIVersionMax: specs.Version,
-		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
+		Hooks:         hookNames(),
 		MountOptions:  slices.Sorted(slices.Values(MountOptions())),
 		Linux: &features.Linux{
-			Namespaces:      []string{"cgroup", "ipc", "mount", "network", "pid", "uts"},
+			Namespaces:      servedNamespaces(),
 			Capabilities:    slices.Clone(Capabilities),
 			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
 			Apparmor:        &features.Apparmor{Enabled: &yes},
@@ -30,6 +30,26 @@ func Features() *features.Features {
 		},
 		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property."},
 	}
+}
+
+func hookNames() (names []string) {
+	for _, list := range hookLists(new(specs.Hooks)) {
+		names = append(names, list.name)
+	}
+	return names
+}
+
+// servedNamespaces are the types that this release does not refuse.
+func servedNamespaces() (names []string) {
+	for _, k := range namespaceKinds {
+		r := new(report)
+		r.later(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: k.name}}}})
+		if r.err() == nil {
+			names = append(names, string(k.name))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // EncodeFeatures writes the document as JSON, indented by four spaces, in the order of features.md. Empty lists are written,

@@ -2,10 +2,12 @@ package specconv
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
 
@@ -77,5 +79,23 @@ func TestFeatures(t *testing.T) {
 	}
 	if !slices.IsSorted(f.MountOptions) {
 		t.Errorf("mount options are not sorted: %q", f.MountOptions)
+	}
+}
+
+// Both ends of the range that features prints are accepted, later patches of the last version as well, and nothing beyond.
+func TestVersionRange(t *testing.T) {
+	f := Features()
+	next := fmt.Sprintf("%d.%d.", specs.VersionMajor, specs.VersionMinor+1)
+	last := fmt.Sprintf("%d.%d.", specs.VersionMajor, specs.VersionMinor)
+	for version, want := range map[string]bool{
+		f.OCIVersionMin: true, f.OCIVersionMax: true, f.OCIVersionMax + "+dev": true, last + "99": true, last + "1-dev": true,
+		f.OCIVersionMin + "-rc1": false, next + "0": false, next + "0-dev": false, "0.9.9": false, "2.0.0": false,
+		"1.4294967296.0": false, "1.99999999999999999999.0": false, "11.0.0": false,
+	} {
+		spec, err := ParseSpec(patch(t, plainConfig(t), `/ociVersion "`+version+`"`))
+		check(t, err)
+		if err := Validate(spec); (err == nil) != want {
+			t.Errorf("%s: %v, want it to be valid: %v", version, err, want)
+		}
 	}
 }

@@ -3,37 +3,43 @@ package specconv
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// checkVersion demands semantic versioning and major version 1, within which
-// the specification stays compatible: what a newer minor version added is
-// either unknown here, and to be ignored, or refused by name.
+// versionMin is the first version of the specification that is served, specs.Version the last; `features` prints both. Within
+// a major version a document of an older minor version means the same to a newer runtime, not the other way round
+// (config.md#specification-version).
+const versionMin = "1.0.0"
+
 func checkVersion(r *report, s *specs.Spec) {
-	switch major, ok := majorVersion(s.Version); {
+	switch served, ok := servesVersion(s.Version); {
 	case s.Version == "":
 		r.add("/ociVersion", "is required")
 	case !ok:
 		r.add("/ociVersion", "%.100q is not in SemVer 2.0.0 format", s.Version)
-	case major != "1":
-		r.add("/ociVersion", "version %.100q is not supported: this runtime supports 1.0.0 and later versions 1.x", s.Version)
+	case !served:
+		r.add("/ociVersion", "version %.100q is not supported: this runtime supports %s to %s", s.Version, versionMin, specs.Version)
 	}
 }
 
-// majorVersion takes a version apart by the grammar of semver.org 2.0.0.
-func majorVersion(v string) (major string, ok bool) {
+// servesVersion takes a version apart by the grammar of semver.org 2.0.0 and says whether it lies between versionMin, which is
+// a major version's first, and the last patch of specs.Version.
+func servesVersion(v string) (served, ok bool) {
 	v, build, hasBuild := strings.Cut(v, "+")
 	core, pre, hasPre := strings.Cut(v, "-")
 	numbers := strings.Split(core, ".")
 	if len(numbers) != 3 || !semverIdentifiers(core, true) || strings.ContainsFunc(core, notDigitOrDot) {
-		return "", false
+		return false, false
 	}
 	if hasPre && !semverIdentifiers(pre, true) || hasBuild && !semverIdentifiers(build, false) {
-		return "", false
+		return false, false
 	}
-	return numbers[0], true
+	minor, err := strconv.ParseUint(numbers[1], 10, 32)
+	served = numbers[0] == strconv.Itoa(specs.VersionMajor) && err == nil && minor <= specs.VersionMinor
+	return served && !(hasPre && core == versionMin), true
 }
 
 func notDigitOrDot(c rune) bool { return c != '.' && (c < '0' || c > '9') }
@@ -125,21 +131,29 @@ func checkUTSName(r *report, s *specs.Spec, name, field string) {
 	r.text(name, field)
 }
 
+// hookList is one of the lists of hooks.
+type hookList struct {
+	name  string
+	hooks []specs.Hook
+}
+
+// hookLists are all of them, in the order in which they run.
+func hookLists(h *specs.Hooks) []hookList {
+	return []hookList{
+		{"prestart", h.Prestart}, //nolint:staticcheck // deprecated, but to be served
+		{"createRuntime", h.CreateRuntime},
+		{"createContainer", h.CreateContainer},
+		{"startContainer", h.StartContainer},
+		{"poststart", h.Poststart},
+		{"poststop", h.Poststop},
+	}
+}
+
 func checkHooks(r *report, s *specs.Spec) {
 	if s.Hooks == nil {
 		return
 	}
-	for _, list := range []struct {
-		name  string
-		hooks []specs.Hook
-	}{
-		{"prestart", s.Hooks.Prestart}, //nolint:staticcheck // deprecated, but to be served
-		{"createRuntime", s.Hooks.CreateRuntime},
-		{"createContainer", s.Hooks.CreateContainer},
-		{"startContainer", s.Hooks.StartContainer},
-		{"poststart", s.Hooks.Poststart},
-		{"poststop", s.Hooks.Poststop},
-	} {
+	for _, list := range hookLists(s.Hooks) {
 		r.count(len(list.hooks), "hooks", list.name)
 		for i, h := range list.hooks {
 			r.absolute(h.Path, "hooks", list.name, i, "path")

@@ -126,7 +126,7 @@ func TestValid(t *testing.T) {
 	base := plainConfig(t)
 	for _, changes := range []string{
 		``,
-		`/ociVersion "1.0.0-rc5"`, `/ociVersion "1.0.2-dev"`, `/ociVersion "1.3.0+dev.1"`, `/ociVersion "1.99.0"`, `/ociVersion "1.0.0-rc1-dev"`,
+		`/ociVersion "1.0.0"`, `/ociVersion "1.0.2-dev"`, `/ociVersion "1.3.0+dev.1"`,
 		`/mounts/0/destination "proc"`, `/mounts/0/destination "/a/../b"`, `/mounts/0/options ["", "unknown=1", "X-word"]`,
 		`/mounts/2/type`, `/mounts/2/type "bind"`, `/mounts/- {"destination":"/x","options":["remount","ro"]}`,
 		`/mounts`, `/mounts null`, `/annotations {}`, `/hostname ""`, `/hooks {"prestart":null,"poststop":[]}`,

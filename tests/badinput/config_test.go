@@ -13,7 +13,7 @@ var long = strings.Repeat("x", 5000)
 var configurations = []bad{
 	// The frame.
 	{name: "no version", changes: `/ociVersion`, want: "/ociVersion: is required"},
-	{name: "version 2", changes: `/ociVersion "2.0.0"`, want: `/ociVersion: version "2.0.0" is not supported: this runtime supports 1.0.0 and later versions 1.x`},
+	{name: "version 2", changes: `/ociVersion "2.0.0"`, want: `/ociVersion: version "2.0.0" is not supported: this runtime supports 1.0.0 to 1.3.0`},
 	{name: "version of another kind", changes: `/ociVersion 1`, want: "parse config.json: /ociVersion: expected a string, found a number"},
 	{name: "no root", changes: `/root`, want: "/root: root must be specified"},
 	{name: "root path empty", changes: `/root/path ""`, want: "/root/path: is required"},
