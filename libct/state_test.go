@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,4 +225,50 @@ func FuzzRecord(f *testing.F) {
 			t.Fatal("the text changes when it is read and written again")
 		}
 	})
+}
+
+// The state is what the schema of the specification describes (schema/state-schema.json): required members, types, values.
+func TestStateSchema(t *testing.T) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/opencontainers/runtime-spec").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "schema/state-schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Properties map[string]struct {
+			Type string
+			Ref  string `json:"$ref"`
+			Enum []string
+		}
+		Required []string
+	}
+	if err := json.Unmarshal(text, &schema); err != nil || len(schema.Properties) < 6 || len(schema.Required) < 4 {
+		t.Fatal(err, schema)
+	}
+	types := map[string]reflect.Kind{"string": reflect.String, "integer": reflect.Float64, "defs.json#/definitions/ociVersion": reflect.String, "defs.json#/definitions/annotations": reflect.Map}
+	for _, status := range []Status{Creating, Created, Running, Stopped} {
+		s := ContainerState{OCIVersion: "1.3.0", ID: "x", Pid: 7, Status: status, Bundle: "/b", Annotations: map[string]string{"a": ""}}
+		for _, data := range [][]byte{s.AppendJSON(nil), s.AppendCompactJSON(nil)} {
+			var got map[string]any
+			if err := json.Unmarshal(data, &got); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range schema.Required {
+				if got[name] == nil {
+					t.Errorf("%s is missing in %s", name, data)
+				}
+			}
+			for name, p := range schema.Properties {
+				if kind := types[p.Type+p.Ref]; kind == reflect.Invalid || reflect.TypeOf(got[name]).Kind() != kind {
+					t.Errorf("%s is %v, want %s%s", name, got[name], p.Type, p.Ref)
+				}
+				if p.Enum != nil && !slices.Contains(p.Enum, fmt.Sprint(got[name])) {
+					t.Errorf("%s is %v, want one of %q", name, got[name], p.Enum)
+				}
+			}
+		}
+	}
 }
