@@ -115,7 +115,9 @@ func (r *Runtime) processFacts(p *specs.Process, h *specconv.Host, stdio [3]*os.
 	if h.Capabilities, err = ownCapabilities(); err != nil {
 		return err
 	}
-	r.warnCapabilities(p, h.Capabilities)
+	for _, warning := range specconv.Ungranted(p, h.Capabilities) {
+		r.warn("%s", warning)
+	}
 	if p.SelinuxLabel != "" || p.ApparmorProfile != "" {
 		if err := securityModules(p); err != nil {
 			return err
@@ -147,34 +149,6 @@ func ownCapabilities() (uint64, error) {
 		return 0, fmt.Errorf("read our capabilities: %w", err)
 	}
 	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32, nil
-}
-
-// warnCapabilities: config.md#linux-process wants a warning, not an error, for what can't be granted.
-func (r *Runtime) warnCapabilities(p *specs.Process, available uint64) {
-	if p.Capabilities == nil {
-		return
-	}
-	var unknown, missing []string
-	c := p.Capabilities
-	for _, name := range slices.Concat(c.Bounding, c.Effective, c.Permitted, c.Inheritable, c.Ambient) {
-		switch n := specconv.CapabilityNumber(name); {
-		case n < 0 && !slices.Contains(unknown, name):
-			unknown = append(unknown, name)
-		case n >= 0 && available&(1<<n) == 0 && !slices.Contains(missing, name):
-			missing = append(missing, name)
-		}
-	}
-	if unknown != nil {
-		r.warn("ignore unknown capabilities %s of /process/capabilities", strings.Join(unknown, ", "))
-	}
-	if missing != nil {
-		r.warn("leave out capabilities %s of /process/capabilities: the runtime does not have them itself", strings.Join(missing, ", "))
-	}
-	for _, name := range c.Ambient {
-		if !slices.Contains(c.Permitted, name) || !slices.Contains(c.Inheritable, name) {
-			r.warn("can't raise ambient capability %s: it is not both permitted and inheritable", name)
-		}
-	}
 }
 
 // securityModules refuses labels that nobody would enforce.

@@ -120,51 +120,6 @@ func (c *compiler) rlimits(late bool) {
 	}
 }
 
-// capabilitySets are the five sets of process.capabilities as bit masks, less what this process may not hand on. Without
-// the object all are empty, as runc has it.
-type capabilitySets struct{ bounding, effective, permitted, inheritable, ambient uint64 }
-
-func capabilities(p *specs.Process, available uint64) (s capabilitySets) {
-	if p.Capabilities == nil {
-		return s
-	}
-	k := p.Capabilities
-	s.bounding, s.permitted = mask(k.Bounding)&available, mask(k.Permitted)&available
-	s.effective = mask(k.Effective) & s.permitted
-	s.inheritable = mask(k.Inheritable) & available
-	s.ambient = mask(k.Ambient)
-	return s
-}
-
-// Capabilities are the names of linux/capability.h in the order of their numbers.
-var Capabilities = []string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
-	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
-	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
-	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
-	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
-	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
-}
-
-// CapabilityNumber is the number of a capability, -1 if the name is unknown.
-func CapabilityNumber(name string) int {
-	for n, known := range Capabilities {
-		if known == name {
-			return n
-		}
-	}
-	return -1
-}
-
-func mask(names []string) (m uint64) {
-	for _, name := range names {
-		if n := CapabilityNumber(name); n >= 0 {
-			m |= 1 << n
-		}
-	}
-	return m
-}
-
 // dropPrivileges sets the credentials: bounding set, groups, ids, capabilities, in the order in which each step is still
 // permitted and none undoes another (CVE-2022-29162).
 func (c *compiler) dropPrivileges() {
@@ -227,7 +182,7 @@ func (c *compiler) setCapabilities(s capabilitySets) {
 	c.b.Ambient(unix.PR_CAP_AMBIENT_CLEAR_ALL, 0)
 	for n := uint64(0); n < 64; n++ {
 		if s.ambient&(1<<n) != 0 {
-			c.b.On(nil, unix.EPERM, unix.EINVAL) // not permitted and inheritable: the specification wants a warning, libct gives it
+			c.b.On(nil, unix.EPERM, unix.EINVAL) // the caller has SECBIT_NO_CAP_AMBIENT_RAISE, or the kernel is older than the capability
 			c.b.Ambient(unix.PR_CAP_AMBIENT_RAISE, n)
 		}
 	}

@@ -28,6 +28,11 @@ func TestExec(t *testing.T) {
 			b.Write("not-json", "hello", 0o600)
 			b.Write("no-args.json", `{"cwd": "/"}`, 0o600)
 			b.Write("no-cwd.json", `{"args": ["/bin/true"]}`, 0o600)
+			b.Write("bad.json", `{"args": ["/bin/true"], "cwd": "/", "user": {"umask": 512}, "oomScoreAdj": 2000, "rlimits": [{"type": "RLIMIT_CPU", "soft": 2, "hard": 1}],
+				"scheduler": {"policy": "SCHED_BEST"}, "ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": -1}, "execCPUAffinity": {"initial": "a"}}`, 0o600)
+			b.Write("scheduler.json", `{"args": ["/bin/true"], "cwd": "/", "scheduler": {"policy": "SCHED_ISO"}}`, 0o600)
+			b.Write("affinity.json", `{"args": ["/bin/true"], "cwd": "/", "execCPUAffinity": {"initial": "9000"}}`, 0o600)
+			b.Write("rlimit.json", `{"args": ["/bin/true"], "cwd": "/", "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 18446744073709551615}]}`, 0o600)
 			b.T.Cleanup(func() { b.Must("delete", "--force", "box") })
 		}
 	}
@@ -289,6 +294,11 @@ var execs = []bad{
 	{name: "process file is no JSON", args: []string{"exec", "--process", "${box}/not-json", "box"}, want: "parse & /not-json: expected an object, found 'h'"},
 	{name: "process file without args", args: []string{"exec", "--process", "${box}/no-args.json", "box"}, want: "/args: args must not be empty"},
 	{name: "process file without cwd", args: []string{"exec", "--process", "${box}/no-cwd.json", "box"}, want: "/cwd: Cwd property must not be empty"},
+	{name: "process file full of mistakes", args: []string{"exec", "--process", "${box}/bad.json", "box"}, want: "/rlimits/0/soft: 2 exceeds & /oomScoreAdj: 2000 is out of range & " +
+		"/ioPriority/priority: -1 is out of range & /execCPUAffinity/initial: & /scheduler/policy: & /user/umask: 512"},
+	{name: "scheduler that Linux lacks", args: []string{"exec", "--process", "${box}/scheduler.json", "box"}, want: "/process/scheduler: set the scheduler SCHED_ISO: invalid argument (no version of Linux has this policy)"},
+	{name: "affinity of no CPU", args: []string{"exec", "--process", "${box}/affinity.json", "box"}, want: "/process/execCPUAffinity/initial: set the CPU affinity 9000: invalid argument (none of these CPUs exists"},
+	{name: "rlimit beyond fs.nr_open", args: []string{"exec", "--process", "${box}/rlimit.json", "box"}, want: "/process/rlimits/0: set RLIMIT_NOFILE: operation not permitted"},
 	{name: "process file is a directory", args: []string{"exec", "--process", "/tmp", "box"}, want: "read /tmp: is a directory"},
 	{name: "AppArmor", args: []string{"exec", "--apparmor", "x", "box", "true"}, want: `/process/apparmorProfile: set the profile "x": AppArmor is not enabled on this host`},
 	{name: "SELinux", args: []string{"exec", "--process-label", "x", "box", "true"}, want: `/process/selinuxLabel: set the label "x": SELinux is not enabled on this host`},

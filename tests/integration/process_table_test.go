@@ -89,6 +89,11 @@ func TestProcess(t *testing.T) {
 			equal(t, "number of groups", len(f.Groups), 65536)
 			equal(t, "last group", f.Groups[65535], 66535)
 		}},
+		{"a size for no console", func(b *bundle) {
+			b.Process.ConsoleSize = &specs.Box{Height: 1 << 20, Width: 1 << 20}
+		}, func(t *testing.T, b *bundle, f *facts) {
+			equal(t, "there is a terminal", f.TTY != nil, false)
+		}},
 		{"umask 0", func(b *bundle) {
 			b.Process.User.Umask = value[uint32](0)
 		}, func(t *testing.T, b *bundle, f *facts) {

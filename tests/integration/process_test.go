@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // One container of the default configuration, looked at from all sides.
@@ -51,6 +53,37 @@ func TestNoLinuxSection(t *testing.T) {
 		equal(t, "root is its own parent", f.Rooted, 1)
 		equal(t, "uid", f.UID, 0)
 		equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
+	})
+}
+
+// What can't be granted is left out, and said on standard error (config.md#linux-process).
+func TestUngrantedCapabilities(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Process.Capabilities = &specs.LinuxCapabilities{
+			Bounding:    []string{"CAP_KILL", "CAP_OF_TOMORROW"},
+			Permitted:   []string{"CAP_KILL"},
+			Effective:   []string{"CAP_KILL", "CAP_CHOWN"},
+			Inheritable: []string{"CAP_CHOWN", "CAP_KILL"},
+			Ambient:     []string{"CAP_CHOWN"},
+		}
+		b.Process.User.UID = 1 // execve gives root what is bounding
+		r := b.run()
+		equal(t, "status", r.status, 0)
+		f := parseFacts(t, r.stdout)
+		kill := bits("CAP_KILL")
+		capabilities(t, f, kill, 0, 0, kill, 0)
+		for _, set := range []string{"CAP_CHOWN of /process/capabilities/effective", "CAP_CHOWN of /process/capabilities/inheritable", "CAP_CHOWN of /process/capabilities/ambient", "CAP_OF_TOMORROW of /process/capabilities: unknown"} {
+			equal(t, "a warning about "+set, strings.Contains(r.stderr, "level=warning msg=\"leave out "+set), true)
+		}
+		equal(t, "lines on standard error", strings.Count(r.stderr, "\n"), 4)
+
+		b.Process.Capabilities = nil
+		b.detached("wait")
+		r = b.husk("exec", "--cap", "CAP_OF_TOMORROW", b.id, "/inside", "facts")
+		equal(t, "status of exec", r.status, 0)
+		equal(t, "a warning of exec", strings.Contains(r.stderr, "leave out CAP_OF_TOMORROW"), true)
+		b.must("delete", "--force", b.id)
 	})
 }
 
