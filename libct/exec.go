@@ -74,7 +74,11 @@ func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
 	if o.Detach {
 		return 0, nil
 	}
-	return waitForward(x.child, x.incoming)
+	status, err := waitForward(x.child, x.incoming)
+	if err != nil {
+		return -1, err
+	}
+	return exitStatus(status), nil
 }
 
 var errStopped = errors.New("cannot exec in a stopped container")

@@ -47,16 +47,17 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	if err := linux.Unlock(k.c.dir); err != nil {
 		return -1, err
 	}
-	exit, err = waitForward(k.process, incoming)
+	status, err := waitForward(k.process, incoming)
 	if err != nil {
 		return -1, err
 	}
 	stopPoint("run-ended")
 	if o.Keep {
+		k.c.noteEnd(&End{Known: true, Status: status, OOMKilled: k.c.oomKilled()})
 		k.release()
-		return exit, nil
+		return exitStatus(status), nil
 	}
-	return exit, k.finish()
+	return exitStatus(status), k.finish()
 }
 
 // finish removes a container whose program has ended in the foreground, unless somebody else was faster.
@@ -84,7 +85,7 @@ func catch(ask func() <-chan os.Signal, detached bool) func() <-chan os.Signal {
 }
 
 // waitForward waits for the end of a process and passes signals on to it.
-func waitForward(p *nsenter.Process, signals <-chan os.Signal) (int, error) {
+func waitForward(p *nsenter.Process, signals <-chan os.Signal) (unix.WaitStatus, error) {
 	if signals != nil {
 		go func() {
 			for s := range signals {
@@ -94,15 +95,17 @@ func waitForward(p *nsenter.Process, signals <-chan os.Signal) (int, error) {
 			}
 		}()
 	}
-	return exitStatus(p.Wait())
+	status, err := p.Wait()
+	if err != nil {
+		return 0, fmt.Errorf("wait for the program: %w", err)
+	}
+	return unix.WaitStatus(status), nil
 }
 
-func exitStatus(status syscall.WaitStatus, err error) (int, error) {
-	switch {
-	case err != nil:
-		return -1, fmt.Errorf("wait for the program: %w", err)
-	case status.Signaled():
-		return 128 + int(status.Signal()), nil
+// exitStatus is what a shell makes of a wait status.
+func exitStatus(status unix.WaitStatus) int {
+	if status.Signaled() {
+		return 128 + int(status.Signal())
 	}
-	return status.ExitStatus(), nil
+	return status.ExitStatus()
 }

@@ -50,6 +50,7 @@ type record struct {
 	Poststop    bool // config.json has poststop hooks
 	HostMount   bool // no mount namespace: the root is mounted on the host, delete unmounts it
 	NoKeyring   bool // --no-new-keyring
+	End         End  // with phase stopped
 
 	// StartOps are the origins of the plan's ops behind the start gate, by index: "JSON pointer\nstep".
 	StartOps map[string]string
@@ -93,6 +94,12 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendBool(dst, "poststop", rec.Poststop)
 	dst = appendBool(dst, "host_mount", rec.HostMount)
 	dst = appendBool(dst, "no_new_keyring", rec.NoKeyring)
+	if rec.Phase == phaseStopped {
+		if rec.End.Known {
+			dst = appendUint(dst, "wait_status", uint64(rec.End.Status))
+		}
+		dst = appendBool(dst, "oom_killed", rec.End.OOMKilled)
+	}
 	dst = appendMap(dst, "start_ops", rec.StartOps)
 	dst = appendText(dst, "cgroup_version", rec.Cgroup.Version)
 	dst = appendUint(dst, "cgroup_inode", rec.Cgroup.Inode)
@@ -204,8 +211,19 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Bool(d, &rec.HostMount)
 	case "no_new_keyring":
 		return jsonscan.Bool(d, &rec.NoKeyring)
+	case "wait_status":
+		rec.End.Known = true
+		return jsonscan.Uint(d, &rec.End.Status)
+	case "oom_killed":
+		return jsonscan.Bool(d, &rec.End.OOMKilled)
 	case "start_ops":
 		return jsonscan.Map(d, &rec.StartOps, jsonscan.Text)
+	}
+	return rec.cgroupField(d, key)
+}
+
+func (rec *record) cgroupField(d *jsonscan.Decoder, key string) error {
+	switch key {
 	case "cgroup_version":
 		return jsonscan.Text(d, &rec.Cgroup.Version)
 	case "cgroup_inode":
@@ -256,6 +274,7 @@ type ContainerState struct {
 	Created     time.Time
 	Annotations map[string]string
 	Owner       string // user who made it; List alone fills it in, as runc's
+	End         End    // of a stopped container, as far as it is known
 }
 
 // AppendJSON appends the state as runc prints it: members in this order, two
@@ -303,5 +322,15 @@ func (s *ContainerState) append(dst []byte, member, below, colon, end string) []
 	}
 	key(`"owner"`)
 	dst = jsonscan.AppendString(dst, s.Owner)
+	if s.End.Known {
+		dst = append(dst, ',')
+		key(`"exitStatus"`)
+		dst = strconv.AppendInt(dst, int64(s.End.Exit()), 10)
+	}
+	if s.End.OOMKilled {
+		dst = append(dst, ',')
+		key(`"oomKilled"`)
+		dst = append(dst, "true"...)
+	}
 	return append(append(dst, end...), '}')
 }

@@ -29,7 +29,8 @@ func fullRecord() record {
 		Created:     time.Date(2026, 8, 23, 10, 11, 12, 123456789, time.UTC),
 		Owner:       4294967294,
 		Annotations: map[string]string{"b": "2", "a": "<1>", "": "\x01"},
-		Phase:       phaseCreated,
+		Phase:       phaseStopped,
+		End:         End{Known: true, Status: 9, OOMKilled: true},
 		Pid:         4711,
 		StartTime:   18446744073709551615,
 		BootID:      "f0f0f0f0-0000-4000-8000-000000000000",
@@ -191,7 +192,7 @@ func TestAppendJSON(t *testing.T) {
 	}
 	created := time.Date(2026, 8, 23, 10, 11, 12, 120000000, time.UTC)
 	for _, annotations := range []map[string]string{nil, {}, {"b": "2", "a\"": "1\n", "c": "ü"}} {
-		s := ContainerState{"1.3.0", "c", 7, Running, "/b", "/b/rootfs", created, annotations, "root"}
+		s := ContainerState{"1.3.0", "c", 7, Running, "/b", "/b/rootfs", created, annotations, "root", End{}}
 		want, err := json.MarshalIndent(runcState{"1.3.0", "c", 7, "running", "/b", "/b/rootfs", created, annotations, "root"}, "", "  ")
 		if err != nil {
 			t.Fatal(err)

@@ -57,6 +57,7 @@ func (c *container) state() (*ContainerState, error) {
 	}
 	if status == Stopped {
 		s.Pid = 0
+		s.End = c.lastKnown()
 	}
 	return s, nil
 }

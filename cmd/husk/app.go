@@ -27,6 +27,7 @@ type containers interface {
 	Delete(id string, force bool) error
 	Pause(id string) error
 	Resume(id string) error
+	Wait(id string) (*libct.End, error)
 	Pids(id string) ([]int, error)
 	Stats(id string) (*libct.Stats, error)
 	Samples(o libct.Samples, tell func([]libct.Sample) error) error

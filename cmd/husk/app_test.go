@@ -27,6 +27,7 @@ type fake struct {
 	exec    libct.ExecOptions
 	samples libct.Samples
 	round   []libct.Sample
+	end     libct.End
 	signal  unix.Signal
 	flag    bool
 
@@ -72,6 +73,8 @@ func (f *fake) Samples(o libct.Samples, tell func([]libct.Sample) error) error {
 	}
 	return f.note("samples " + strings.Join(o.IDs, " "))
 }
+
+func (f *fake) Wait(id string) (*libct.End, error) { return &f.end, f.note("wait " + id) }
 
 func (f *fake) Events(id string, interval time.Duration, tell func(*libct.Event) error) error {
 	if err := tell(&libct.Event{Type: "oom", ID: id}); err != nil {

@@ -38,6 +38,7 @@ func (a *app) commands() []*command {
 		a.startCommand(),
 		a.stateCommand(),
 		a.statsCommand(),
+		a.waitCommand(),
 		a.featuresCommand(),
 		a.helpCommand(),
 	}

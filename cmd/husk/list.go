@@ -3,14 +3,11 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"husk/internal/jsonscan"
 	"husk/libct"
 )
 
@@ -100,34 +97,7 @@ func stateList(list []libct.ContainerState) []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendState(out, &list[i])
+		out = list[i].AppendCompactJSON(out)
 	}
 	return append(out, "]\n"...)
-}
-
-func appendState(out []byte, s *libct.ContainerState) []byte {
-	text := func(key, value string) {
-		out = append(out, `"`+key+`":`...)
-		out = append(jsonscan.AppendString(out, value), ',')
-	}
-	out = append(out, '{')
-	text("ociVersion", s.OCIVersion)
-	text("id", s.ID)
-	out = append(out, `"pid":`+strconv.Itoa(s.Pid)+`,`...)
-	text("status", string(s.Status))
-	text("bundle", s.Bundle)
-	text("rootfs", s.Rootfs)
-	text("created", s.Created.Format(time.RFC3339Nano))
-	if len(s.Annotations) > 0 {
-		out = append(out, `"annotations":{`...)
-		for _, key := range slices.Sorted(maps.Keys(s.Annotations)) {
-			out = append(jsonscan.AppendString(out, key), ':')
-			out = append(jsonscan.AppendString(out, s.Annotations[key]), ',')
-		}
-		out[len(out)-1] = '}'
-		out = append(out, ',')
-	}
-	text("owner", s.Owner)
-	out[len(out)-1] = '}'
-	return out
 }

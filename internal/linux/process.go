@@ -47,6 +47,7 @@ const (
 	fieldState     = 3
 	fieldThreads   = 20
 	fieldStartTime = 22
+	fieldExitCode  = 52
 )
 
 // parseStat reads a stat line. The command name in field 2 may hold spaces and

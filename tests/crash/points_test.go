@@ -17,7 +17,7 @@ import (
 var commands = map[string]string{
 	"create": "create", "gate": "create", "hook-prestart": "create", "hook-createRuntime": "create", "hook-createContainer": "create",
 	"netdevice": "create", "start": "start", "hook-startContainer": "start", "hook-poststart": "start",
-	"exec": "exec", "run": "run", "delete": "delete", "hook-poststop": "delete",
+	"exec": "exec", "run": "run", "pause": "pause", "delete": "delete", "hook-poststop": "delete",
 }
 
 // hookKinds are the hooks that have a stop point behind each.
@@ -110,6 +110,8 @@ func TestStopPoints(t *testing.T) {
 				killedAtStart(t, point)
 			case "exec":
 				killedAtExec(t, point)
+			case "pause":
+				killedAtPause(t, point)
 			case "delete":
 				killedAtDelete(t, point)
 			case "run":
@@ -227,6 +229,20 @@ func killedAtExec(t *testing.T, point string) {
 	if s := b.Status("c"); s != "running" {
 		t.Errorf("state is %q", s)
 	}
+	b.Must("exec", "c", "/bin/true")
+	restored(b, bundle, before)
+}
+
+func killedAtPause(t *testing.T, point string) {
+	b := newBox(t)
+	bundle := b.Bundle(`/process/args ["/bin/sleep", "1000"]`)
+	before := b.Look()
+	b.Must("run", "--detach", "--bundle", bundle, "c")
+	killedAt(b, point, "pause", "c")
+	if s := b.Status("c"); s != "paused" {
+		t.Errorf("state is %q", s)
+	}
+	b.Must("resume", "c")
 	b.Must("exec", "c", "/bin/true")
 	restored(b, bundle, before)
 }
