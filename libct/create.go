@@ -107,7 +107,7 @@ func checkConsole(terminal, detached bool, socket string) error {
 func (k *creation) makeCgroup() (err error) {
 	rec := &k.c.rec
 	rec.OCIVersion, rec.Bundle, rec.Rootfs, rec.Annotations = k.spec.Version, k.o.Bundle, k.host.Rootfs, k.spec.Annotations
-	rec.OwnPidns = specconv.CloneFlags(k.spec)&unix.CLONE_NEWPID != 0
+	rec.OwnPidns = specconv.IsNew(k.spec, specs.PIDNamespace)
 	rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace)
 	rec.NoKeyring = k.o.NoNewKeyring
 	if h := k.spec.Hooks; h != nil {
@@ -178,6 +178,9 @@ func (k *creation) makeGate() error {
 	}
 	files, err := joinedNamespaces(k.spec)
 	k.inputs = append(k.inputs, files...)
+	if err == nil {
+		k.host.Inside, err = insideUser(k.spec, files)
+	}
 	return err
 }
 
@@ -266,6 +269,10 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 	case specconv.GateCgroup:
 		k.cgroupConfig.Pid = k.process.Pid
 		return nil, k.createCgroup()
+	case specconv.GateIDs:
+		return nil, k.mapIDs()
+	case specconv.GateOffsets:
+		return nil, k.setOffsets()
 	case specconv.GateTarget:
 		return nil, k.makeTarget(e)
 	case specconv.GateCopyUp:

@@ -55,7 +55,7 @@ var hints = []struct {
 }{
 	{"open file system", unix.ENODEV, "the kernel does not know this file system; is its module loaded?"},
 	{"open file system", unix.EPERM, "a container may not mount this file system"},
-	{"set option", unix.EINVAL, "the file system does not know this option or value"},
+	{"set option", unix.EINVAL, "the file system does not know this option or value; in a user namespace the id of uid= or gid= must be mapped"},
 	{"set source", unix.EINVAL, "the kernel takes at most 255 bytes"},
 	{"mount the file", unix.EINVAL, "the mount point is a directory"},
 	{"mount the file", unix.ENOTDIR, "the mount point is a directory"},

@@ -162,7 +162,7 @@ func (c *container) openRootDir() (*os.File, error) {
 // facts gathers what the compiler may know.
 func (x *execution) facts() (err error) {
 	x.host = &specconv.Host{ID: x.c.id, PreserveFDs: x.o.PreserveFDs, NoNewKeyring: x.c.rec.NoKeyring, Program: x.path}
-	if err := x.r.processFacts(x.process, x.host, [3]*os.File{}); err != nil {
+	if err := x.r.processFacts(x.spec, x.process, x.host, [3]*os.File{}); err != nil {
 		return err
 	}
 	x.host.Env = environment(x.process, func() ([]byte, error) { return readInside(int(x.root.Fd()), "etc/passwd") })

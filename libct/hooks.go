@@ -108,14 +108,20 @@ func (c *container) prepareHook(status Status, inside bool) (*hookRun, error) {
 	if status == Stopped {
 		s.Pid = 0
 	}
-	var err error
 	if inside {
-		if s.Pid, err = linux.InnerPid(s.Pid); err != nil {
+		pid, err := linux.InnerPid(s.Pid)
+		if err != nil {
 			return nil, err
 		}
+		s.Pid = pid
 	}
-	run := &hookRun{}
-	if run.stdin, err = memory("state", s.AppendJSON(nil)); err != nil {
+	return newRun(s.AppendJSON(nil))
+}
+
+// newRun prepares the run of a program that reads stdin.
+func newRun(stdin []byte) (run *hookRun, err error) {
+	run = &hookRun{}
+	if run.stdin, err = memory("stdin", stdin); err != nil {
 		return nil, err
 	}
 	if run.output, err = memory("output", nil); err != nil {

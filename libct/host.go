@@ -32,7 +32,7 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 	if err := mountFacts(spec, h); err != nil {
 		return nil, err
 	}
-	if err := r.processFacts(spec.Process, h, o.Stdio); err != nil {
+	if err := r.processFacts(spec, spec.Process, h, o.Stdio); err != nil {
 		return nil, err
 	}
 	h.Env = environment(spec.Process, func() ([]byte, error) { return passwdOf(spec, h) })
@@ -110,9 +110,12 @@ func isProcfs(name string) bool {
 }
 
 // processFacts fills in what depends on the process alone.
-func (r *Runtime) processFacts(p *specs.Process, h *specconv.Host, stdio [3]*os.File) error {
+func (r *Runtime) processFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host, stdio [3]*os.File) error {
 	var err error
 	if h.Capabilities, err = ownCapabilities(); err != nil {
+		return err
+	}
+	if err := userFacts(spec, p, h); err != nil {
 		return err
 	}
 	for _, warning := range specconv.Ungranted(p, h.Capabilities) {

@@ -40,6 +40,9 @@ func Start(p *plan.Plan, o Options) (*Process, error) {
 			return nil, fmt.Errorf("start the interpreter: no standard stream %d", fd)
 		}
 	}
+	if p.InUser != (o.CloneFlags&unix.CLONE_NEWUSER != 0) {
+		return nil, errors.New("start the interpreter: plan and clone flags don't agree on a user namespace")
+	}
 	if len(o.Inputs) != len(p.Inputs)-1 || p.FirstFD != 3+len(o.Preserve) {
 		return nil, fmt.Errorf("start the interpreter: %d inputs for a plan with %d", len(o.Inputs), len(p.Inputs)-1)
 	}
@@ -90,6 +93,9 @@ func spawn(image *os.File, files []*os.File, o Options) (int, *os.File, error) {
 	}
 	pidfd := -1
 	attr.Sys = &syscall.SysProcAttr{Cloneflags: uintptr(o.CloneFlags), PidFD: &pidfd}
+	if o.CloneFlags&unix.CLONE_NEWUSER != 0 {
+		attr.Sys.AmbientCaps = allCapabilities() // execve by nobody, whom it is until its ids are mapped, would lose them
+	}
 	if o.Cgroup != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(o.Cgroup.Fd())
 	}
@@ -104,6 +110,14 @@ func spawn(image *os.File, files []*os.File, o Options) (int, *os.File, error) {
 		return 0, nil, errors.New("start the interpreter: no pidfd (Linux 5.14 or newer is needed)")
 	}
 	return pid, os.NewFile(uintptr(pidfd), "pidfd"), nil
+}
+
+// allCapabilities are those of Linux 5.9 and later.
+func allCapabilities() (list []uintptr) {
+	for n := range uintptr(unix.CAP_CHECKPOINT_RESTORE + 1) {
+		list = append(list, n)
+	}
+	return list
 }
 
 // cgroupRefused says whether clone3 failed because of the cgroup: not a limit, nor memory.

@@ -278,7 +278,7 @@ func listenerPlan(t *testing.T, name string) *plan.Plan {
 
 // TestFork: the first process reports the pid of the second and ends; the second is ours.
 func TestFork(t *testing.T) {
-	p := smallPlan(t, func(s *small) { s.b.Fork() }, program("/bin/echo", "forked"))
+	p := smallPlan(t, func(s *small) { s.b.Fork(0) }, program("/bin/echo", "forked"))
 	process, r := startSmall(t, p, Options{})
 	first := process.Pid
 	event, err := process.Next()

@@ -48,6 +48,19 @@ func (b *Builder) OpenHost(reg, name string, flags uint64) Reg {
 	return b.callReg(reg, unix.SYS_OPENAT2, cwd, Ptr(b.String(name)), Ptr(how), Imm(24))
 }
 
+// OpenHostProc opens the host's procfs and proves that it is one; to is room for a struct statfs. Only before anything is
+// joined or mounted.
+func (b *Builder) OpenHostProc(to Data) Reg {
+	how := b.words(unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0, 0)
+	proc := b.callReg("", unix.SYS_OPENAT2, cwd, Ptr(b.String("/proc")), Ptr(how), Imm(24))
+	b.StatFS(proc, to)
+	ok := b.Label()
+	b.SkipIf(ok, to, 8, 1<<64-1, unix.PROC_SUPER_MAGIC)
+	b.Fail(unix.ESTALE)
+	b.Bind(ok)
+	return proc
+}
+
 // Create makes an empty file under one name; it fails where anything exists.
 func (b *Builder) Create(dir Reg, name string, mode uint32) Reg {
 	how := b.words(unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint64(mode), Literal)
@@ -244,6 +257,9 @@ func (b *Builder) SetDomainname(s string) {
 	b.call(unix.SYS_SETDOMAINNAME, Ptr(b.String(s)), Imm(len(s)))
 }
 
+// BornInUser says that the process is born in a new user namespace: it takes its ids there at once.
+func (b *Builder) BornInUser() { b.plan.InUser = true }
+
 // SetGroups sets the supplementary groups, exactly these.
 func (b *Builder) SetGroups(gids []uint32) {
 	list := make([]byte, 0, 4*len(gids))
@@ -434,8 +450,9 @@ func (b *Builder) ReportTo(socket Reg) {
 }
 
 // Fork goes on in a child of our parent: clone(2) with CLONE_PARENT. The first process reports the child's pid and ends.
-func (b *Builder) Fork() {
+// kinds is CLONE_NEWPID for a new pid namespace, or 0.
+func (b *Builder) Fork(kinds uint64) {
 	op := Op{Kind: Clone, Nr: unix.SYS_CLONE, Result: NoReg}
-	op.Args[0] = Imm(uint64(unix.CLONE_PARENT) | uint64(unix.SIGCHLD))
+	op.Args[0] = Imm(unix.CLONE_PARENT | uint64(unix.SIGCHLD) | kinds)
 	b.emit(op)
 }

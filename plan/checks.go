@@ -39,6 +39,8 @@ func (v *verifier) class(op *Op, r *rule) Class {
 
 func openClass(op *Op, dir Class, flags uint64, name string) Class {
 	switch {
+	case op.Args[0] == cwd && flags&(unix.O_DIRECTORY|unix.O_NOFOLLOW) == unix.O_DIRECTORY|unix.O_NOFOLLOW:
+		return HostProc
 	case op.Args[0] == cwd && flags&unix.O_DIRECTORY != 0:
 		return HostDir
 	case op.Args[0] == cwd && flags&unix.O_NOFOLLOW != 0:
@@ -49,7 +51,7 @@ func openClass(op *Op, dir Class, flags uint64, name string) Class {
 		return Created
 	case flags&unix.O_PATH != 0:
 		return Inside
-	case dir == Proc:
+	case dir == Proc || dir == HostProc:
 		return ProcFile
 	case name == "null":
 		return Created
@@ -105,7 +107,7 @@ func checkOpen(v *verifier, op *Op) error {
 	if resolve&unix.RESOLVE_NO_MAGICLINKS == 0 || resolve&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) == 0 {
 		return errors.New("a container's name needs RESOLVE_NO_MAGICLINKS and IN_ROOT or BENEATH")
 	}
-	if dir == Proc && resolve&Beneath != Beneath {
+	if (dir == Proc || dir == HostProc) && resolve&Beneath != Beneath {
 		return errors.New("a name in procfs needs RESOLVE_BENEATH and NO_XDEV")
 	}
 	access := flags & (unix.O_WRONLY | unix.O_RDWR)
@@ -118,7 +120,7 @@ func checkOpen(v *verifier, op *Op) error {
 		if flags&(unix.O_EXCL|unix.O_NOFOLLOW) != unix.O_EXCL|unix.O_NOFOLLOW || resolve != Literal || strings.Contains(name, "/") {
 			return errors.New("what is created is one name, with O_EXCL|O_NOFOLLOW (CVE-2024-45310)")
 		}
-	case dir == Proc:
+	case dir == Proc || dir == HostProc:
 		if flags&unix.O_WRONLY == 0 {
 			return errors.New("procfs is only written to")
 		}
@@ -141,7 +143,13 @@ func (v *verifier) hostOpen(op *Op, name string, flags uint64) error {
 	if flags&unix.O_PATH == 0 || !strings.HasPrefix(name, "/") {
 		return errors.New("a name of the host without O_PATH, or a relative one")
 	}
-	if flags&unix.O_DIRECTORY != 0 || flags&unix.O_NOFOLLOW == 0 {
+	switch flags & (unix.O_DIRECTORY | unix.O_NOFOLLOW) {
+	case 0, unix.O_DIRECTORY:
+		return nil
+	case unix.O_DIRECTORY | unix.O_NOFOLLOW:
+		if name != "/proc" || v.joined || !v.provenProc(op.Result) {
+			return errors.New("a procfs of the host that fstatfs does not prove to be one, or after a namespace was joined (CVE-2025-52881)")
+		}
 		return nil
 	}
 	if !v.proven(op.Result) {
@@ -163,6 +171,16 @@ func (v *verifier) proven(fd Reg) bool {
 	}
 	kind := ops[3].Args[3].Value
 	return test(&ops[1], StatxDevice, 8, 1<<64-1) && test(&ops[3], StatxMode, 2, unix.S_IFMT) && (kind == unix.S_IFCHR || kind == unix.S_IFBLK)
+}
+
+// provenProc says whether the ops that follow go on only if the descriptor is a procfs.
+func (v *verifier) provenProc(fd Reg) bool {
+	ops := v.plan.Ops[v.at+1:]
+	if len(ops) < 3 || ops[0].Nr != unix.SYS_FSTATFS || ops[0].Args[0] != Val(fd) || ops[2].Kind != Fail {
+		return false
+	}
+	a := ops[1].Args
+	return ops[1].Kind == Test && ops[1].Jump == 1 && a == [MaxArgs]Arg{ops[0].Args[1], Imm(8), Imm(uint64(1<<64 - 1)), Imm(unix.PROC_SUPER_MAGIC), Imm(1)}
 }
 
 func checkOpenTree(v *verifier, op *Op) error {
@@ -279,21 +297,6 @@ func checkChdir(v *verifier, op *Op) error {
 		}
 	}
 	return nil
-}
-
-// checkJoin: what joins a namespace is invisible to its members first.
-func checkJoin(v *verifier, op *Op) error {
-	if v.dumpable == 0 {
-		return errors.New("a process that the container could trace")
-	}
-	v.joined = v.joined || op.Args[1].Value&unix.CLONE_NEWNS != 0
-	return nil
-}
-
-// checkIDs: real, effective and saved id at once, and none that means "leave it" (-1).
-func checkIDs(v *verifier, op *Op) error {
-	id := op.Args[0]
-	return v.wants(id == op.Args[1] && id == op.Args[2] && id.Value < 1<<32-1, "three times the same id")
 }
 
 // previous is the call before the current op.

@@ -116,8 +116,10 @@ func (v *verifier) test(op *Op) error {
 }
 
 func (v *verifier) clone(op *Op) error {
-	if op.Nr != unix.SYS_CLONE || op.Args != [MaxArgs]Arg{Imm(uint64(unix.CLONE_PARENT) | uint64(unix.SIGCHLD))} || v.forked || v.reach > v.at {
-		return errors.New("the one fork of a plan is clone(CLONE_PARENT|SIGCHLD)")
+	flags := op.Args[0]
+	flags.Value &^= unix.CLONE_NEWPID
+	if op.Nr != unix.SYS_CLONE || flags != Imm(uint64(unix.CLONE_PARENT)|uint64(unix.SIGCHLD)) || [MaxArgs - 1]Arg(op.Args[1:]) != [MaxArgs - 1]Arg{} || v.forked || v.reach > v.at {
+		return errors.New("the one fork of a plan is clone(CLONE_PARENT|SIGCHLD), with or without CLONE_NEWPID")
 	}
 	if v.firstOf(unix.SYS_SCHED_SETATTR) >= 0 {
 		return errors.New("a fork, which SCHED_DEADLINE refuses and SCHED_FLAG_RESET_ON_FORK takes the scheduler from")

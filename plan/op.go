@@ -110,7 +110,8 @@ const (
 	Root             // the container's root mount
 	Context          // fsopen
 	Mount            // fsmount: a new, detached file system
-	Proc             // fsmount of procfs: the only way into /proc
+	Proc             // fsmount of procfs: with HostProc the only way into /proc
+	HostProc         // the host's procfs, proven by fstatfs before anything was joined
 	Inside           // a name resolved below Root, Mount or Source, O_PATH
 	Created          // an inode that this plan has made exclusively
 	ProcFile         // a file below Proc
@@ -121,7 +122,7 @@ const (
 )
 
 var classNames = [classes]string{
-	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "host source", "source", "copy", "root", "fs context", "mount", "proc",
+	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "host source", "source", "copy", "root", "fs context", "mount", "proc", "host proc",
 	"inside", "created", "proc file", "terminal", "pty master", "maybe unset",
 }
 
@@ -140,6 +141,7 @@ type Plan struct {
 	Inputs  []Input  // registers 0..len(Inputs)-1
 	Names   []string // of all registers, for people
 	FirstFD int      // number of the descriptor in register 0; the inputs follow each other
+	InUser  bool     // the process is born in a user namespace of its own, whose ids are mapped at the first gate
 
 	relocs   []reloc
 	verified bool

@@ -61,14 +61,17 @@ func (v *verifier) credentials() error {
 		if at < 0 {
 			return fmt.Errorf("%s is missing", ruleOf(nr).name)
 		}
-		if nr != unix.SYS_CAPSET && at != v.lastOf(nr) {
-			return fmt.Errorf("%s twice", ruleOf(nr).name)
+		if nr == unix.SYS_SETGROUPS && at != v.lastOf(nr) {
+			return errors.New("setgroups twice")
 		}
-		if i > 0 && at < v.firstOf(chain[i-1]) {
+		if nr != unix.SYS_CAPSET {
+			at = v.lastOf(nr)
+		}
+		if i > 0 && at < v.lastOf(chain[i-1]) {
 			return fmt.Errorf("%s before %s", ruleOf(nr).name, ruleOf(chain[i-1]).name)
 		}
 	}
-	user := v.firstOf(unix.SYS_SETRESUID)
+	user := v.lastOf(unix.SYS_SETRESUID)
 	for _, nr := range []uint16{unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_MKNODAT, unix.SYS_SCHED_SETATTR, unix.SYS_IOPRIO_SET} {
 		if v.lastOf(nr) > user {
 			return fmt.Errorf("%s after the user was changed", ruleOf(nr).name)

@@ -47,7 +47,7 @@ func (s classSet) has(c Class) bool { return s&(1<<c) != 0 }
 var (
 	places = only(Root, Mount, Source, Inside, Proc)
 	mounts = only(Root, Mount, Source, Copy, Proc)
-	inodes = only(Root, Mount, Source, Inside, Proc, HostNode, Created, PtyMaster)
+	inodes = only(Root, Mount, Source, Inside, Proc, HostProc, HostNode, Created, PtyMaster)
 )
 
 // rule is one system call that a plan may contain: its operands, the errnos that may be tolerated and what its result is.
@@ -71,7 +71,7 @@ func errnos(l ...unix.Errno) []unix.Errno { return l }
 var rules = []rule{
 	{
 		unix.SYS_OPENAT2, "openat2",
-		[]operand{{form: dirfd, classes: places}, f(text), f(openHow), f(number)},
+		[]operand{{form: dirfd, classes: places | only(HostProc)}, f(text), f(openHow), f(number)},
 		errnos(unix.ENOENT, unix.ENOTDIR, unix.EEXIST, unix.EACCES), Inside, checkOpen,
 	},
 	{unix.SYS_MKDIRAT, "mkdirat", []operand{in(places), f(single), f(octal)}, errnos(unix.EEXIST), Unset, nil},
@@ -101,13 +101,13 @@ var rules = []rule{
 	{unix.SYS_CLOSE_RANGE, "close_range", []operand{f(number), f(number), set(closeRangeNames)}, nil, Unset, checkCloseRange},
 	{unix.SYS_WRITE, "write", []operand{in(only(ProcFile, Joinable)), f(blob), f(number)}, errnos(unix.EACCES, unix.EPERM), Unset, nil},
 	{unix.SYS_SETNS, "setns", []operand{in(only(Namespace)), set(cloneNames)}, nil, Unset, checkJoin},
-	{unix.SYS_UNSHARE, "unshare", []operand{set(cloneNames)}, nil, Unset, nil},
+	{unix.SYS_UNSHARE, "unshare", []operand{set(cloneNames)}, nil, Unset, checkEnterUser},
 	{unix.SYS_SETSID, "setsid", nil, nil, Unset, nil},
 	{unix.SYS_UMASK, "umask", []operand{f(octal)}, nil, Unset, nil},
 	{unix.SYS_PRCTL, "prctl", []operand{{form: number, names: prctlNames}, f(number), f(number), f(number), f(number)}, errnos(unix.EPERM, unix.EINVAL), Unset, checkPrctl},
 	{unix.SYS_SETHOSTNAME, "sethostname", []operand{f(blob), f(number)}, nil, Unset, nil},
 	{unix.SYS_SETDOMAINNAME, "setdomainname", []operand{f(blob), f(number)}, nil, Unset, nil},
-	{unix.SYS_SETGROUPS, "setgroups", []operand{f(number), f(buffer)}, nil, Unset, nil},
+	{unix.SYS_SETGROUPS, "setgroups", []operand{f(number), f(buffer)}, errnos(unix.EPERM), Unset, checkGroups},
 	{unix.SYS_SETRESGID, "setresgid", []operand{f(number), f(number), f(number)}, nil, Unset, checkIDs},
 	{unix.SYS_SETRESUID, "setresuid", []operand{f(number), f(number), f(number)}, nil, Unset, checkIDs},
 	{unix.SYS_CAPSET, "capset", []operand{f(buffer), f(buffer)}, nil, Unset, nil},

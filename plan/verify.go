@@ -24,7 +24,8 @@ import (
 //   - Mounts. The tree is deaf towards the host before the root changes, and the old root is detached at once. Attributes
 //     are set before a mount is attached; afterwards a mount can only become read-only. After the first mask or read-only
 //     mount nothing new is attached, only copies of what is there.
-//   - Procfs is written only through the plan's own procfs mount (CVE-2025-52881).
+//   - Procfs is written only through the plan's own procfs mount, or through the host's, which is proven by fstatfs and opened
+//     before a mount namespace is joined (CVE-2025-52881).
 //   - Descriptors. The first op marks every inherited descriptor close-on-exec, every call that makes one does so too. What
 //     the program must not have is closed before the plan waits for its start; afterwards only accept4 makes one.
 //   - Credentials. Groups and ids once each and in that order, then capabilities; the process is invisible to tracers
@@ -84,6 +85,9 @@ type verifier struct {
 	joined     bool // the root is the container's, by setns
 	closed     bool // close_range
 	forked     bool
+	user       bool // in a user namespace that was made or joined
+	setGID     int  // how often
+	setUID     int
 	cwd        int // the op that looked up the working directory
 	dumpable   int // the last op that made the process invisible to tracers, plus one
 }
@@ -113,6 +117,7 @@ func (v *verifier) start() error {
 			return fmt.Errorf("pointer at data %d", r.at)
 		}
 	}
+	v.user = p.InUser
 	v.collect()
 	return nil
 }

@@ -77,7 +77,20 @@ var brokenOrder = []brokenPlan{
 	{"V10", "no capabilities", "", nil, func(p *Plan) { remove(p, unix.SYS_CAPSET, 0); remove(p, unix.SYS_CAPSET, 0) }, "capset is missing"},
 	{"V10", "the user before the groups", "", nil, func(p *Plan) { swap(p, unix.SYS_SETGROUPS, 0) }, "setresuid before setgroups"},
 	{"V10", "the capabilities before the user", "", nil, func(p *Plan) { swap(p, unix.SYS_SETRESUID, 0) }, "capset before setresuid"},
-	{"V10", "two users", "dropped", func(c *typical) { c.SetUID(0) }, nil, "setresuid twice"},
+	{"V10", "two users", "dropped", func(c *typical) { c.SetUID(0) }, nil, "setresuid: twice"},
+	{"V10", "three users in a user namespace", "dropped", func(c *typical) { c.SetUID(0); c.SetUID(1) }, func(p *Plan) { p.InUser = true }, "setresuid: twice"},
+	{"V10", "a second user namespace", "begin", func(c *typical) { c.Unshare(unix.CLONE_NEWUSER); c.Unshare(unix.CLONE_NEWUSER) }, nil, "a second user namespace"},
+	{"V10", "a user namespace in the one that it was born in", "begin", func(c *typical) { c.Unshare(unix.CLONE_NEWUSER) }, func(p *Plan) { p.InUser = true }, "a second user namespace"},
+	{"V10", "groups that may stay", "", nil, func(p *Plan) { nth(p, unix.SYS_SETGROUPS, 0).Tolerate[0] = uint8(unix.EPERM) }, "groups that may stay unset"},
+	{"V9", "a procfs of the host that is not proven", "begin", func(c *typical) { c.OpenHost("", "/proc", unix.O_DIRECTORY|unix.O_NOFOLLOW) }, nil, "that fstatfs does not prove"},
+	{"V9", "something else as the host's procfs", "begin", func(c *typical) { c.OpenHostProc(c.scratch) }, func(p *Plan) {
+		nth(p, unix.SYS_OPENAT2, 0).Args[1] = nth(p, unix.SYS_MOUNT_SETATTR, 0).Args[1]
+	}, "that fstatfs does not prove"},
+	{"V9", "the host's procfs after a mount namespace was joined", "begin", func(c *typical) { c.SetNS(c.ns, unix.CLONE_NEWNS); c.OpenHostProc(c.scratch) }, nil, "after a namespace was joined"},
+	{"V9", "a look into the host's procfs", "begin", func(c *typical) {
+		c.Open("", c.OpenHostProc(c.scratch), "1/environ", unix.O_RDONLY, Beneath)
+	}, nil, "procfs is only written to"},
+	{"V9", "a mount on the host's procfs", "begin", func(c *typical) { c.CloneTree("", c.OpenHostProc(c.scratch), false) }, nil, "a host proc has no place here"},
 	{"V10", "a saved user that stays", "", nil, func(p *Plan) { nth(p, unix.SYS_SETRESUID, 0).Args[2] = Imm(0) }, "three times the same id"},
 	{"V10", "a user that means no change", "", nil, func(p *Plan) {
 		for i := range 3 {

@@ -12,6 +12,31 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
+// instances are the file systems that show a namespace, and where the host has its own. Who is in a user namespace may mount
+// only those that show what belongs to that namespace.
+var instances = []struct {
+	fstype string
+	shows  specs.LinuxNamespaceType
+	host   string
+}{
+	{"proc", specs.PIDNamespace, "/proc"},
+	{"sysfs", specs.NetworkNamespace, "/sys"},
+	{"mqueue", specs.IPCNamespace, "/dev/mqueue"},
+}
+
+// bindsHost is the host's directory that is bound in the place of a new file system, "" if there is no need to.
+func (c *compiler) bindsHost(i int) string {
+	if c.bindsCgroup(i) {
+		return cgroupRoot
+	}
+	for _, f := range instances {
+		if f.fstype == c.spec.Mounts[i].Type && !c.owns(f.shows) {
+			return f.host
+		}
+	}
+	return ""
+}
+
 // bindsCgroup says whether a mount of cgroup v2 is a bind mount of the host's. In the host's cgroup namespace a mount of its
 // own would set the options of the one hierarchy for the whole machine (cgroups(7), cgroup v2 mount options): nsdelegate and
 // memory_recursiveprot would be gone, and to change favordynmods the kernel waits for a grace period, 9 ms here.

@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"husk/plan"
 )
@@ -19,6 +18,7 @@ type phase struct {
 var phases = []phase{
 	{"descriptors", (*compiler).descriptors},   // what is inherited goes at execve, but for --preserve-fds; nobody can trace us; umask 0
 	{"cgroup", (*compiler).joinCgroup},         // before the cgroup namespace, whose root it becomes
+	{"user", (*compiler).bornInUser},           // the ids in a new user namespace
 	{"namespaces", (*compiler).joinNamespaces}, // those of other containers, and the own cgroup namespace
 	{"root", (*compiler).attachRoot},           // host objects are captured, then the root is attached to its own directory
 	{"mounts", (*compiler).attachMounts},       // in the order of config.json
@@ -33,7 +33,7 @@ var phases = []phase{
 	{"session", (*compiler).startSession},      // session, keyring, terminal
 	{"labels", (*compiler).setLabels},          // oom_score_adj, AppArmor, SELinux: through the own procfs
 	{"scheduling", (*compiler).schedule},       // scheduler, I/O priority, memory policy, personality
-	{"limits", (*compiler).setRlimits},         // while we may still raise them
+	{"limits", (*compiler).setRlimits},         // while we may still raise them (both before a user namespace is entered)
 	{"credentials", (*compiler).dropPrivileges},
 	{"start", (*compiler).waitForStart}, // program and filter are there; the container is created; `start` lets it go on
 	{"exec", (*compiler).execute},       // the lowest limits, filter, last capabilities, execve
@@ -54,16 +54,20 @@ type compiler struct {
 	sources     []plan.Reg         // captured host mounts, by index of spec.Mounts
 	hierarchies map[int][]plan.Reg // captured cgroup directories (v1, without a cgroup namespace), by index of spec.Mounts
 	root        plan.Reg
-	rootDir     plan.Reg // the host's directory that the root is attached to
-	null        plan.Reg // the host's /dev/null, proven
-	mask        plan.Reg // the empty read-only tmpfs that masks directories
-	proc        plan.Reg // procfs of the container: the only way into /proc
-	procName    string   // where it is mounted, "" if only we use it
-	dev         plan.Reg // /dev
-	newDev      bool     // /dev is a tmpfs of this plan
+	rootDir     plan.Reg            // the host's directory that the root is attached to
+	null        plan.Reg            // the host's /dev/null, proven
+	mask        plan.Reg            // the empty read-only tmpfs that masks directories
+	proc        plan.Reg            // procfs of the container: the only way into /proc
+	procName    string              // where it is mounted, "" if only we use it
+	dev         plan.Reg            // /dev
+	newDev      bool                // /dev is a tmpfs of this plan
+	hostNodes   map[string]plan.Reg // the host's device nodes, by name: host.BindDevices
 	tty         plan.Reg
 	init        plan.Reg        // CompileExec: pidfd of the first process
 	exec        bool            // CompileExec
+	labelled    bool            // labels were set before the user namespace was entered
+	limited     bool            // so were limits
+	named       bool            // so were hostname and domainname
 	places      []place         // what has been mounted so far
 	made        map[string]bool // directories made in new file systems
 
@@ -148,6 +152,8 @@ func appendToken(p []byte, s string) []byte {
 
 func (c *compiler) descriptors() {
 	c.b.MarkInherited()
-	c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
+	if !c.exec && !c.visibleUntilMapped() {
+		c.hide()
+	}
 	c.b.Umask(0)
 }

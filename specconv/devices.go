@@ -89,11 +89,9 @@ func (c *compiler) nodes() (list []node) {
 
 // makeDevices fills /dev, unless config.json binds one there: that one is complete.
 func (c *compiler) makeDevices() {
-	for i, m := range c.spec.Mounts {
-		if inside(m.Destination) == "/dev" && c.settings[i].bind {
-			c.console()
-			return
-		}
+	if c.bindsDev() {
+		c.console()
+		return
 	}
 	c.b.At("", "open /dev")
 	base, rest := c.base("/dev")
@@ -113,15 +111,57 @@ func (c *compiler) makeDevices() {
 	c.reopenNull()
 }
 
+// captureNodes opens the host's device nodes where the container can have none of its own: mknod(2) needs a privilege outside
+// of every user namespace.
+func (c *compiler) captureNodes() {
+	if !c.host.BindDevices || c.bindsDev() {
+		return
+	}
+	c.hostNodes = make(map[string]plan.Reg)
+	for _, n := range c.nodes() {
+		if kind := n.mode & unix.S_IFMT; kind != unix.S_IFIFO {
+			c.atNode("open the host's device ", n)
+			c.hostNodes[n.name] = c.b.OpenHost("", n.name, unix.O_NOFOLLOW)
+			c.requireDevice(c.hostNodes[n.name], kind, n.major, n.minor)
+		}
+	}
+}
+
+// atNode sets the origin to what asked for a device.
+func (c *compiler) atNode(step string, n node) {
+	if n.index < 0 {
+		c.b.At("", step+n.name)
+	} else {
+		c.at(step+strconv.Quote(n.name), "linux", "devices", n.index)
+	}
+}
+
+// bindsDev says whether config.json binds a whole /dev.
+func (c *compiler) bindsDev() bool {
+	for i, m := range c.spec.Mounts {
+		if inside(m.Destination) == "/dev" && c.settings[i].bind {
+			return true
+		}
+	}
+	return false
+}
+
+// bindNode attaches the host's device to a file.
+func (c *compiler) bindNode(dir plan.Reg, name string, host plan.Reg, fresh bool) {
+	at := c.placeFor(dir, name, 0o666, fresh)
+	node := c.b.CloneTree("", host, false)
+	c.b.SetAttr(node, plan.Attr{Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, Propagation: unix.MS_PRIVATE})
+	c.b.MoveMount(node, at)
+	c.b.Close(node)
+	c.b.Close(at)
+	c.b.Close(host)
+}
+
 // makeNode makes a device node. Where /dev is not new, something may be there already; it must be the same device
 // (config-linux.md#devices: otherwise the runtime MUST generate an error).
 func (c *compiler) makeNode(n node) {
 	dir, name, fresh := c.dev, path.Base(n.name), c.newDev
-	if n.index < 0 {
-		c.b.At("", "make device "+n.name)
-	} else {
-		c.at("make device "+strconv.Quote(n.name), "linux", "devices", n.index)
-	}
+	c.atNode("make device ", n)
 	parent := path.Dir(n.name)
 	if parent != "/dev" {
 		base, _ := c.base(n.name)
@@ -130,6 +170,13 @@ func (c *compiler) makeNode(n node) {
 	}
 	fresh = fresh && !c.made[n.name]
 	c.made[n.name] = true
+	if host, is := c.hostNodes[n.name]; is {
+		c.bindNode(dir, name, host, fresh)
+		if parent != "/dev" {
+			c.b.Close(dir)
+		}
+		return
+	}
 	there, done := c.b.Label(), c.b.Label()
 	if !fresh {
 		c.b.On(there, unix.EEXIST)
@@ -218,37 +265,43 @@ func (c *compiler) ptmx() plan.Reg {
 // makeConsole binds the terminal to /dev/console.
 func (c *compiler) makeConsole() {
 	c.at("mount the terminal at /dev/console", "process", "terminal")
-	fresh := c.newDev && !c.made["/dev/console"]
-	if !fresh {
-		c.b.On(nil, unix.EEXIST)
-	}
-	file := c.b.Create(c.dev, "console", 0o600)
-	at := file
-	if !fresh {
-		closed := c.b.Label()
-		unset := c.b.Label()
-		c.b.SkipIfSet(unset, file)
-		c.b.Skip(closed)
-		c.b.Bind(unset)
-		c.b.Close(file)
-		c.b.Bind(closed)
-		at = c.b.Open("", c.dev, "console", unix.O_PATH|unix.O_NOFOLLOW, plan.Plain)
-		ok := c.b.Label()
-		c.b.Stat(at, c.scratch)
-		c.b.SkipUnless(ok, c.scratch+plan.StatxMode, 2, unix.S_IFMT, unix.S_IFLNK)
-		c.b.Fail(unix.ELOOP)
-		c.b.Bind(ok)
-	}
+	at := c.placeFor(c.dev, "console", 0o600, c.newDev && !c.made["/dev/console"])
 	console := c.b.CloneTree("", c.tty, false)
 	c.b.MoveMount(console, at)
 	c.b.Close(console)
 	c.b.Close(at)
 }
 
+// placeFor makes an empty file to mount something on. Where the directory is not fresh one may be there already; a link is
+// none.
+func (c *compiler) placeFor(dir plan.Reg, name string, mode uint32, fresh bool) plan.Reg {
+	if !fresh {
+		c.b.On(nil, unix.EEXIST)
+	}
+	file := c.b.Create(dir, name, mode)
+	if fresh {
+		return file
+	}
+	closed := c.b.Label()
+	unset := c.b.Label()
+	c.b.SkipIfSet(unset, file)
+	c.b.Skip(closed)
+	c.b.Bind(unset)
+	c.b.Close(file)
+	c.b.Bind(closed)
+	at := c.b.Open("", dir, name, unix.O_PATH|unix.O_NOFOLLOW, plan.Plain)
+	ok := c.b.Label()
+	c.b.Stat(at, c.scratch)
+	c.b.SkipUnless(ok, c.scratch+plan.StatxMode, 2, unix.S_IFMT, unix.S_IFLNK)
+	c.b.Fail(unix.ELOOP)
+	c.b.Bind(ok)
+	return at
+}
+
 // reopenNull replaces standard streams that are the host's /dev/null by the container's own, which this plan has just
 // made: security modules check the object that a stream was opened on.
 func (c *compiler) reopenNull() {
-	if !c.newDev || c.host.NullStdio == [3]bool{} || c.spec.Process.Terminal {
+	if !c.newDev || c.hostNodes != nil || c.host.NullStdio == [3]bool{} || c.spec.Process.Terminal {
 		return
 	}
 	c.b.At("", "open the container's /dev/null for the standard streams")

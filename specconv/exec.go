@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"husk/plan"
 )
@@ -19,8 +20,8 @@ const (
 var execPhases = []phase{
 	{"descriptors", (*compiler).descriptors},
 	{"cgroup", (*compiler).joinCgroup},
-	{"procfs", (*compiler).makeProc},  // of the host's pid namespace: nothing in the container can stand in its way
-	{"labels", (*compiler).setLabels}, // a child inherits them
+	{"prepare", (*compiler).prepareUser}, // labels and limits, through the host's procfs: nothing in the container can stand in its way
+	{"invisible", (*compiler).hide},
 	{"namespaces", (*compiler).joinContainer},
 	{"session", (*compiler).startSession}, // the fork into the pid namespace: its members see the child from here on
 	{"scheduling", (*compiler).schedule},
@@ -68,12 +69,12 @@ func (c *compiler) setns() (kinds uint64) {
 
 // joinContainer enters all namespaces of the container at once, then the working directory below its root.
 func (c *compiler) joinContainer() {
-	if c.proc != plan.NoReg {
-		c.b.Close(c.proc) // who can trace us inside must not find the host's procfs
-	}
 	if kinds := c.setns(); kinds != 0 {
 		c.b.Step("join the namespaces of the container")
 		c.b.SetNS(c.init, kinds)
+		if kinds&unix.CLONE_NEWUSER != 0 {
+			c.becomeRoot()
+		}
 	}
 	if !c.has(specs.MountNamespace) {
 		c.b.Step("change the root")

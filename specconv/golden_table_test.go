@@ -1,6 +1,16 @@
 package specconv
 
-import "golang.org/x/sys/unix"
+import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+const goldenUser = `/linux/namespaces/- {"type": "user"}
+/linux/uidMappings [{"containerID": 0, "hostID": 100000, "size": 65536}]
+/linux/gidMappings [{"containerID": 0, "hostID": 100000, "size": 65536}]
+`
+
+func inUser(h *Host) { h.BindDevices, h.Capabilities = true, 1<<64-1 }
 
 var goldenPlans = []goldenPlan{
 	{"mount-proc", goldenProc, nil},
@@ -97,6 +107,25 @@ var goldenPlans = []goldenPlan{
 	{"net-devices", `/linux/netDevices {"eth1": {"name": "eth0"}}
 /linux/sysctl {"net.ipv4.conf.eth0.forwarding": "1"}
 /hooks {"createRuntime": [{"path": "/bin/true"}]}`, nil},
+	{"user-namespace", goldenProc + goldenDev + goldenUser + `/process/user {"uid": 1000, "gid": 100}`, inUser},
+	{"user-namespace-of-one", goldenUser, func(h *Host) { inUser(h); h.NoSetgroups = true }},
+	{"user-namespace-without-root", `/linux/namespaces/- {"type": "user"}
+/linux/uidMappings [{"containerID": 5, "hostID": 1000, "size": 1}]
+/linux/gidMappings [{"containerID": 6, "hostID": 1000, "size": 1}]
+/process/user {"uid": 5, "gid": 6}`, inUser},
+	{"user-namespace-host", goldenProc + goldenSys + goldenUser + `/linux/namespaces [{"type": "user"}, {"type": "mount"}]
+/process/oomScoreAdj 5`, inUser},
+	{"user-namespace-late", `/linux/namespaces [{"type": "mount"}, {"type": "pid"}, {"type": "network", "path": "/run/netns/a"}]
+` + goldenUser + `
+/process/oomScoreAdj 5
+/process/rlimits [{"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 4096}]`, inUser},
+	{"joined-user", goldenProc + `/linux/namespaces [{"type": "user", "path": "/proc/7/ns/user"}, {"type": "network", "path": "/proc/7/ns/net"}, {"type": "uts", "path": "/proc/8/ns/uts"}, {"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}]
+/hostname "name"`, func(h *Host) { inUser(h); h.Inside = []specs.LinuxNamespaceType{specs.NetworkNamespace} }},
+	{"joined-user-and-pid", `/linux/namespaces [{"type": "pid", "path": "/proc/7/ns/pid"}, {"type": "user", "path": "/proc/7/ns/user"}, {"type": "mount"}]`, func(h *Host) { inUser(h); h.Inside = []specs.LinuxNamespaceType{specs.PIDNamespace} }},
+	{"time-namespace", `/linux/namespaces/- {"type": "time"}
+/linux/timeOffsets {"boottime": {"secs": 5}}`, nil},
+	{"time-namespace-in-user-namespace", goldenUser + `/linux/namespaces/- {"type": "time"}
+/linux/timeOffsets {"boottime": {"secs": 5}}`, inUser},
 	{"no-mount-namespace", `/linux/namespaces [{"type": "pid"}]`, nil},
 	{"no-pivot", "", func(h *Host) { h.NoPivot, h.HostMounts = true, []string{"/proc", "/sys"} }},
 	{"propagation-shared", `/linux/rootfsPropagation "rshared"`, nil},
@@ -130,6 +159,8 @@ var goldenExecs = []goldenPlan{
 /linux/personality {"domain": "LINUX"}`, nil},
 	{"exec-affinity", `/process/execCPUAffinity {"initial": "0,2", "final": "1-3"}`, func(h *Host) { h.Cgroup.Joins = []string{"cpuset", "memory"} }},
 	{"exec-affinity-initial", `/process/execCPUAffinity {"initial": "127"}`, func(h *Host) { h.Cgroup.Joins = []string{"cgroup.procs"} }},
+	{"exec-in-user-namespace", goldenUser + `/process/oomScoreAdj 5
+/process/rlimits [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]`, inUser},
 	{"exec-without-pid-namespace", `/linux/namespaces [{"type": "mount"}]`, nil},
 	{"exec-without-mount-namespace", `/linux/namespaces [{"type": "pid"}]`, nil},
 	{"exec-without-namespaces", `/linux/namespaces []`, nil},

@@ -3,6 +3,8 @@ package specconv
 import (
 	"path"
 	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Host is what Compile may know of the machine and of the command: a plain struct of facts, filled by libct. With the same
@@ -11,6 +13,10 @@ type Host struct {
 	ID     string // of the container
 	Bundle string // absolute
 	Rootfs string // absolute path of root.path
+
+	Inside      []specs.LinuxNamespaceType // joined namespaces that belong to the joined user namespace
+	NoSetgroups bool                       // the kernel denies setgroups(2) in the user namespace
+	BindDevices bool                       // no device node can be made: the host's are bound
 
 	PreserveFDs   int  // descriptors 3.. that the container's process keeps
 	StartGate     bool // wait on a listening socket for `start`; otherwise the gate on the parent's socket is the last
@@ -62,6 +68,8 @@ const (
 	// StepEnterPids is the fork into a pid namespace that is joined.
 	StepEnterPids = "enter the pid namespace"
 
+	GateIDs        = "map the ids of the user namespace"
+	GateOffsets    = "set the offsets of the time namespace"
 	GateCgroup     = "wait for the cgroup"   // the process is to be put into its cgroup
 	GateTarget     = "make the mount point"  // the root was sent: make what the mount at the pointer needs
 	GateCopyUp     = "copy the directory up" // the directory and the tmpfs were sent

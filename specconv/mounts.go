@@ -37,7 +37,7 @@ func (c *compiler) captureSources() {
 		c.sources[i] = plan.NoReg
 		s := &c.settings[i]
 		s.bind = s.bind || m.Type == "bind"
-		if c.bindsCgroup(i) {
+		if c.bindsHost(i) != "" && !s.bind {
 			// Read-only means all of it, also what is mounted below (CVE-2023-25809).
 			s.bind, s.rbind, s.parameters = true, true, nil
 			s.recursive, s.attributes = s.attributes.join(s.recursive), attributes{}
@@ -51,17 +51,25 @@ func (c *compiler) captureSources() {
 		if _, in := within(c.source(i).Path, c.host.Rootfs); in {
 			continue
 		}
-		c.at("open source "+strconv.Quote(m.Source), "mounts", i)
+		c.at("open source "+strconv.Quote(c.sourceName(i)), "mounts", i)
 		c.sources[i] = c.b.Source(c.source(i).Path)
 	}
 }
 
 // source is the host side of a mount.
 func (c *compiler) source(i int) Source {
-	if c.bindsCgroup(i) {
-		return Source{Path: cgroupRoot, Dir: true}
+	if host := c.bindsHost(i); host != "" {
+		return Source{Path: host, Dir: true}
 	}
 	return c.host.Sources[i]
+}
+
+// sourceName is how a message calls the source of a mount: as config.json does, unless the host's directory has taken its place.
+func (c *compiler) sourceName(i int) string {
+	if host := c.bindsHost(i); host != "" {
+		return host
+	}
+	return c.spec.Mounts[i].Source
 }
 
 // setAttributes applies the options to a detached copy.
@@ -343,11 +351,18 @@ func (c *compiler) remount(i int) {
 	c.b.Close(mount)
 }
 
+// needsProc says whether anything is written through procfs.
+func (c *compiler) needsProc() bool {
+	return len(c.spec.Linux.Sysctl) > 0 || !c.labelled && hasLabels(c.spec.Process)
+}
+
+func hasLabels(p *specs.Process) bool {
+	return p.OOMScoreAdj != nil || p.ApparmorProfile != "" || p.SelinuxLabel != ""
+}
+
 // makeProc makes a procfs for our own use when the container mounts none.
 func (c *compiler) makeProc() {
-	p := c.spec.Process
-	labels := p.OOMScoreAdj != nil || p.ApparmorProfile != "" || p.SelinuxLabel != ""
-	if !labels && (c.exec || len(c.spec.Linux.Sysctl) == 0) {
+	if !c.needsProc() {
 		return
 	}
 	c.b.At("", "make a procfs of our own")

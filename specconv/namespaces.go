@@ -1,10 +1,13 @@
 package specconv
 
 import (
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"husk/plan"
 )
 
 // namespaceKinds maps the specification's names to the kernel's.
@@ -34,13 +37,30 @@ func NamespaceKind(t specs.LinuxNamespaceType) uint64 {
 
 // CloneFlags are the new namespaces that the container's first process is born into. The cgroup namespace is not among
 // them: its root is the cgroup that the process is in when it is made, so the plan makes it after joining the cgroup.
-func CloneFlags(spec *specs.Spec) (flags uint64) {
+func CloneFlags(spec *specs.Spec) uint64 {
+	if late(spec) {
+		return 0
+	}
+	return newKinds(spec) &^ unix.CLONE_NEWCGROUP
+}
+
+// newKinds are all new namespaces.
+func newKinds(spec *specs.Spec) (kinds uint64) {
 	for _, ns := range spec.Linux.Namespaces {
 		if ns.Path == "" {
-			flags |= NamespaceKind(ns.Type)
+			kinds |= NamespaceKind(ns.Type)
 		}
 	}
-	return flags &^ unix.CLONE_NEWCGROUP
+	return kinds
+}
+
+// late says whether the plan makes the new namespaces, and not the clone3 that the process is born by: they have to
+// belong to a user namespace that is joined, a new user namespace would have no right to join the others, or the offsets of a
+// time namespace have to be set before somebody is in it (time_namespaces(7)).
+func late(spec *specs.Spec) bool {
+	kinds := newKinds(spec)
+	user, _ := namespace(spec, specs.UserNamespace)
+	return user.Path != "" || kinds&unix.CLONE_NEWTIME != 0 || kinds&unix.CLONE_NEWUSER != 0 && len(joined(spec)) > 0
 }
 
 // Joined lists the namespaces that are given by path, in the order in which they are joined: the pid namespace last,
@@ -76,10 +96,18 @@ func Has(spec *specs.Spec, t specs.LinuxNamespaceType) bool {
 
 func (c *compiler) has(t specs.LinuxNamespaceType) bool { return Has(c.spec, t) }
 
-// isNew says whether the container gets a new namespace of the type.
-func (c *compiler) isNew(t specs.LinuxNamespaceType) bool {
-	ns, i := namespace(c.spec, t)
+// IsNew says whether the container gets a new namespace of the type.
+func IsNew(spec *specs.Spec, t specs.LinuxNamespaceType) bool {
+	ns, i := namespace(spec, t)
 	return i >= 0 && ns.Path == ""
+}
+
+func (c *compiler) isNew(t specs.LinuxNamespaceType) bool { return IsNew(c.spec, t) }
+
+// owns says whether a namespace of the type belongs to the container's user namespace, or the host's is good enough: only then
+// may the process mount the file system that shows it.
+func (c *compiler) owns(t specs.LinuxNamespaceType) bool {
+	return !c.has(specs.UserNamespace) || c.isNew(t) || slices.Contains(c.host.Inside, t)
 }
 
 // joinCgroup enters the hierarchies of cgroup v1. A single thread that moves itself needs no lock of the whole system,
@@ -102,15 +130,43 @@ func (c *compiler) joinCgroup() {
 	}
 }
 
+// bornInUser gives a process that was born in a new user namespace its ids.
+func (c *compiler) bornInUser() {
+	if c.isNew(specs.UserNamespace) && !late(c.spec) {
+		c.b.BornInUser()
+		c.takeIDs()
+	}
+}
+
+// joinNamespaces enters the namespaces that the process was not born into: first those of the host's user namespace, then
+// the user namespace, then those that belong to it, and the pid namespace last. A procfs shows the namespace of the process that
+// mounts it, so all this comes before the mounts.
 func (c *compiler) joinNamespaces() {
-	for i, ns := range joined(c.spec) {
-		_, index := namespace(c.spec, ns.Type)
-		c.at("join namespace "+strconv.Quote(ns.Path), "linux", "namespaces", index)
-		c.b.SetNS(c.namespaces[i], NamespaceKind(ns.Type))
-		c.b.Close(c.namespaces[i])
-		if ns.Type == specs.PIDNamespace {
-			c.enterPidNamespace() // a procfs shows the namespace of the process that mounts it
+	c.joinThose(false)
+	if late(c.spec) {
+		c.enterUser()
+		c.joinThose(true)
+		if kinds := newKinds(c.spec) &^ (unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP); kinds != 0 {
+			c.at("make namespaces", "linux", "namespaces")
+			c.b.Unshare(kinds)
 		}
+	}
+	if len(c.spec.Linux.TimeOffsets) > 0 {
+		c.at(GateOffsets, "linux", "timeOffsets")
+		c.b.Gate(GateOffsets, c.scratch, scratchSize)
+	}
+	pids, index := namespace(c.spec, specs.PIDNamespace)
+	switch {
+	case pids.Path != "":
+		c.at(StepEnterPids, "linux", "namespaces", index)
+		c.enterPidNamespace(0)
+	case late(c.spec) && index >= 0:
+		c.at("make the pid namespace", "linux", "namespaces", index)
+		c.enterPidNamespace(unix.CLONE_NEWPID)
+	case c.isNew(specs.TimeNamespace):
+		_, index = namespace(c.spec, specs.TimeNamespace)
+		c.at("enter the time namespace", "linux", "namespaces", index)
+		c.enterPidNamespace(0)
 	}
 	if c.isNew(specs.CgroupNamespace) {
 		_, index := namespace(c.spec, specs.CgroupNamespace)
@@ -126,10 +182,109 @@ func (c *compiler) waitForNetDevices() {
 	}
 }
 
-// enterPidNamespace goes on in a child: setns(2) changes the pid namespace of children only. What joins it stays invisible
-// to tracers, since its members can see it from here on (CVE-2016-9962).
-func (c *compiler) enterPidNamespace() {
-	c.b.Step(StepEnterPids)
-	c.b.Fork()
-	c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
+// joinThose joins the namespaces by path that belong to the joined user namespace, or those that don't.
+func (c *compiler) joinThose(inside bool) {
+	for i, ns := range joined(c.spec) {
+		if ns.Type == specs.UserNamespace || slices.Contains(c.host.Inside, ns.Type) != inside {
+			continue
+		}
+		_, index := namespace(c.spec, ns.Type)
+		c.at("join namespace "+strconv.Quote(ns.Path), "linux", "namespaces", index)
+		c.b.SetNS(c.namespaces[i], NamespaceKind(ns.Type))
+		c.b.Close(c.namespaces[i])
+	}
+}
+
+// enterUser makes or joins the user namespace. What only the host's root may do to this process comes before.
+func (c *compiler) enterUser() {
+	ns, index := namespace(c.spec, specs.UserNamespace)
+	if index < 0 {
+		return
+	}
+	c.prepareUser()
+	if !c.owns(specs.UTSNamespace) {
+		c.nameHost()
+		c.named = true
+	}
+	c.at("make the user namespace", "linux", "namespaces", index)
+	if ns.Path == "" {
+		c.b.Unshare(unix.CLONE_NEWUSER)
+		c.takeIDs()
+		return
+	}
+	c.at("join namespace "+strconv.Quote(ns.Path), "linux", "namespaces", index)
+	for i, j := range joined(c.spec) {
+		if j.Type == specs.UserNamespace {
+			c.b.SetNS(c.namespaces[i], unix.CLONE_NEWUSER)
+			c.b.Close(c.namespaces[i])
+		}
+	}
+	c.becomeRoot()
+}
+
+// prepareUser does what a process from outside a user namespace can't do any more when it is inside: files below /proc/self stay
+// those of the host's root while it may not be traced, and hard limits are only raised outside.
+func (c *compiler) prepareUser() {
+	if hasLabels(c.spec.Process) {
+		c.openHostProc()
+		c.setLabels()
+		c.b.Close(c.proc)
+		c.proc = plan.NoReg
+	}
+	c.labelled = true
+	if c.has(specs.UserNamespace) {
+		c.setRlimits()
+		c.limited = true
+	}
+}
+
+func (c *compiler) openHostProc() {
+	c.b.At("", "open the host's /proc")
+	c.proc = c.b.OpenHostProc(c.scratch)
+}
+
+// takeIDs has the parent write the id maps of the new user namespace, then becomes its root. Until then the process is
+// nobody, and must be visible to a parent without privileges: the kernel would give /proc/PID/uid_map to root.
+func (c *compiler) takeIDs() {
+	c.at(GateIDs, "linux", "uidMappings")
+	c.b.Gate(GateIDs, c.scratch, scratchSize)
+	c.becomeRoot()
+}
+
+// visibleUntilMapped says whether the process is to be traceable until it has its ids: nobody else can be in the namespaces that
+// it is in.
+func (c *compiler) visibleUntilMapped() bool {
+	return c.isNew(specs.UserNamespace) && len(joined(c.spec)) == 0
+}
+
+// becomeRoot takes the ids of the user namespace's root, or of the first user that there is. Only now the process can own
+// files.
+func (c *compiler) becomeRoot() {
+	c.at("become root of the user namespace", "linux", "uidMappings")
+	c.b.SetGID(firstID(c.spec.Linux.GIDMappings))
+	c.b.SetUID(firstID(c.spec.Linux.UIDMappings))
+	c.hide()
+}
+
+// hide keeps others from tracing this process, and from reading its memory and descriptors (CVE-2016-9962).
+func (c *compiler) hide() { c.b.Prctl(unix.PR_SET_DUMPABLE, 0) }
+
+// firstID is 0, or the first id that is mapped where that is none. A joined namespace has mappings of its own.
+func firstID(list []specs.LinuxIDMapping) uint32 {
+	for _, m := range list {
+		if m.ContainerID == 0 {
+			return 0
+		}
+	}
+	if len(list) > 0 {
+		return list[0].ContainerID
+	}
+	return 0
+}
+
+// enterPidNamespace goes on in a child: setns(2) changes the pid namespace of children only, and so does a time namespace that
+// was made. What joins it stays invisible to tracers, since its members can see it from here on (CVE-2016-9962).
+func (c *compiler) enterPidNamespace(kinds uint64) {
+	c.b.Fork(kinds)
+	c.hide()
 }

@@ -14,6 +14,9 @@ import (
 
 // nameHost sets hostname and domainname of the UTS namespace.
 func (c *compiler) nameHost() {
+	if c.named {
+		return
+	}
 	if c.spec.Hostname != "" {
 		c.at("set the hostname", "hostname")
 		c.b.SetHostname(c.spec.Hostname)

@@ -15,7 +15,8 @@ import (
 // before: its members find nothing of the host.
 func (c *compiler) startSession() {
 	if c.exec && c.has(specs.PIDNamespace) {
-		c.enterPidNamespace()
+		c.b.Step(StepEnterPids)
+		c.enterPidNamespace(0)
 	}
 	c.b.Step("start a session")
 	c.b.Setsid()
@@ -54,6 +55,9 @@ func (c *compiler) takeTerminal() {
 
 // setLabels writes what the kernel takes through procfs about the process itself.
 func (c *compiler) setLabels() {
+	if c.labelled {
+		return
+	}
 	p := c.spec.Process
 	if p.OOMScoreAdj != nil {
 		c.at("set oom_score_adj to "+strconv.Itoa(*p.OOMScoreAdj), "process", "oomScoreAdj")
@@ -96,10 +100,22 @@ var rlimits = codes{
 	{"RLIMIT_STACK", unix.RLIMIT_STACK},
 }
 
+// Rlimit is the number of a limit for prlimit(2), -1 if the name is unknown.
+func Rlimit(name string) int {
+	if n, ok := rlimits.number(name); ok {
+		return int(n)
+	}
+	return -1
+}
+
 // enoughFiles is how many descriptors the rest of the plan can need.
 const enoughFiles = 64
 
-func (c *compiler) setRlimits() { c.rlimits(false) }
+func (c *compiler) setRlimits() {
+	if !c.limited {
+		c.rlimits(false)
+	}
+}
 
 // rlimits sets the limits while the process may still raise them. An RLIMIT_NOFILE that is too low for what the plan still
 // opens is set to its value only at the end: lowering is always permitted.
@@ -131,6 +147,9 @@ func (c *compiler) dropPrivileges() {
 		c.b.Prctl(unix.PR_SET_KEEPCAPS, 1)
 	}
 	c.b.SetGID(p.User.GID)
+	if c.host.NoSetgroups && len(p.User.AdditionalGids) == 0 {
+		c.b.On(nil, unix.EPERM)
+	}
 	c.b.SetGroups(p.User.AdditionalGids)
 	c.b.SetUID(p.User.UID)
 	if p.User.UID != 0 {
@@ -142,7 +161,7 @@ func (c *compiler) dropPrivileges() {
 		c.b.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1)
 	}
 	c.b.At("", "stay invisible to tracers") // the change of ids may have undone it (fs.suid_dumpable)
-	c.b.Prctl(unix.PR_SET_DUMPABLE, 0)
+	c.hide()
 	umask := uint32(0o022)
 	if p.User.Umask != nil {
 		umask = *p.User.Umask

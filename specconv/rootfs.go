@@ -35,6 +35,10 @@ func (c *compiler) attachRoot() {
 	}
 	c.captureSources()
 	c.captureNull()
+	c.captureNodes()
+	if !c.owns(specs.PIDNamespace) && c.needsProc() {
+		c.openHostProc()
+	}
 	c.at("open rootfs "+strconv.Quote(c.host.Rootfs), "root", "path")
 	c.rootDir = c.b.OpenHost("rootfs", c.host.Rootfs, unix.O_DIRECTORY)
 	c.b.Step("copy the mount of rootfs " + strconv.Quote(c.host.Rootfs))

@@ -55,6 +55,7 @@ var specChecks = []struct {
 	{"config.md#domainname", checkDomainname},
 	{"config.md#posix-platform-hooks", checkHooks},
 	{"config.md#annotations", checkAnnotations},
+	{"config.md#user", checkMappedUser},
 }
 
 // processChecks are the rules for /process, or for a process object of its own.

@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -49,8 +50,39 @@ func checkIDMappings(r *report, l *specs.Linux) {
 		if mapped {
 			r.add("", "user namespace mappings specified, but user namespace isn't enabled in the config")
 		}
-	case !mapped && namespacePath(l, specs.UserNamespace) == "":
+	case namespacePath(l, specs.UserNamespace) != "":
+	case !mapped:
 		r.add("/namespaces", "user namespaces enabled, but no namespace path to join nor mappings to apply specified")
+	case len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0:
+		r.add("", "a new user namespace needs both uidMappings and gidMappings")
+	}
+}
+
+// checkMappedUser refuses ids that the new user namespace does not have: nobody could take them.
+func checkMappedUser(r *report, s *specs.Spec) {
+	if s.Process == nil || s.Linux == nil || !hasNamespace(s.Linux, specs.UserNamespace) || namespacePath(s.Linux, specs.UserNamespace) != "" {
+		return
+	}
+	u := s.Process.User
+	checkMapped(r, u.UID, s.Linux.UIDMappings, "/linux/uidMappings", "process", "user", "uid")
+	checkMapped(r, u.GID, s.Linux.GIDMappings, "/linux/gidMappings", "process", "user", "gid")
+	for i, gid := range u.AdditionalGids {
+		checkMapped(r, gid, s.Linux.GIDMappings, "/linux/gidMappings", "process", "user", "additionalGids", i)
+	}
+}
+
+func checkMapped(r *report, id uint32, list []specs.LinuxIDMapping, where string, parts ...any) {
+	var has []string
+	for i, m := range list {
+		if uint64(id) >= uint64(m.ContainerID) && uint64(id) < uint64(m.ContainerID)+uint64(m.Size) {
+			return
+		}
+		if i < 4 {
+			has = append(has, fmt.Sprintf("%d to %d", m.ContainerID, uint64(m.ContainerID)+uint64(m.Size)-1))
+		}
+	}
+	if len(list) > 0 {
+		r.add(at(parts...), "%d is not an id of the user namespace: %s has %s", id, where, strings.Join(has, ", "))
 	}
 }
 

@@ -15,11 +15,6 @@ var later = []struct {
 	section string
 	find    func(*specs.Spec) []string
 }{
-	{"a user namespace", "config-linux.md#namespaces", func(s *specs.Spec) []string { return findNamespace(s, specs.UserNamespace) }},
-	{"uidMappings", "config-linux.md#user-namespace-mappings", func(s *specs.Spec) []string { return found(len(s.Linux.UIDMappings) > 0, "/linux/uidMappings") }},
-	{"gidMappings", "config-linux.md#user-namespace-mappings", func(s *specs.Spec) []string { return found(len(s.Linux.GIDMappings) > 0, "/linux/gidMappings") }},
-	{"a time namespace", "config-linux.md#namespaces", func(s *specs.Spec) []string { return findNamespace(s, specs.TimeNamespace) }},
-	{"timeOffsets", "config-linux.md#offset-for-time-namespace", func(s *specs.Spec) []string { return found(len(s.Linux.TimeOffsets) > 0, "/linux/timeOffsets") }},
 	{"an id-mapped mount", "config.md#mounts", findIDMappedMounts},
 	{"intelRdt", "config-linux.md#intelrdt", func(s *specs.Spec) []string { return found(s.Linux.IntelRdt != nil, "/linux/intelRdt") }},
 	{"SCMP_ACT_NOTIFY", "config-linux.md#seccomp", findSeccompNotify},
@@ -46,15 +41,6 @@ func found(is bool, pointer string) []string {
 		return []string{pointer}
 	}
 	return nil
-}
-
-func findNamespace(s *specs.Spec, typ specs.LinuxNamespaceType) (pointers []string) {
-	for i, ns := range s.Linux.Namespaces {
-		if ns.Type == typ {
-			pointers = append(pointers, at("linux", "namespaces", i))
-		}
-	}
-	return pointers
 }
 
 func findIDMappedMounts(s *specs.Spec) (pointers []string) {

@@ -182,7 +182,6 @@ func TestWrongNamespaces(t *testing.T) {
 		{"no namespace", "/linux/namespaces", func(b *bundle) { join(b, specs.NetworkNamespace, "/etc/hostname") }},
 		{"missing", "/linux/namespaces", func(b *bundle) { join(b, specs.UTSNamespace, "/nowhere") }},
 		{"twice", "/linux/namespaces", func(b *bundle) { join(b, specs.UTSNamespace, "") }},
-		{"user", "/linux/namespaces", func(b *bundle) { join(b, specs.UserNamespace, "") }},
 		{"no mounts of its own, but paths", "/linux", func(b *bundle) { without(b, specs.MountNamespace) }},
 		{"hostname of the host", "/hostname", func(b *bundle) { without(b, specs.UTSNamespace) }},
 		{"sysctl of the host", "/linux/sysctl", func(b *bundle) {

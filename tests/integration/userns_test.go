@@ -1,0 +1,317 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// firstMapped is the host's id of the root of user namespaces here.
+const firstMapped = 200000
+
+// inUser gives the container a new user namespace, whose root owns the rootfs.
+func (b *bundle) inUser() {
+	b.t.Helper()
+	b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	b.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: firstMapped, Size: 65536}}
+	b.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: firstMapped, Size: 65536}}
+	b.open()
+	for _, name := range []string{"rootfs", "rootfs/tmp", "rootfs/etc", "rootfs/bin"} {
+		if err := os.Chown(b.path(name), firstMapped, firstMapped); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// open lets everybody into the bundle's directory.
+func (b *bundle) open() {
+	if err := os.Chmod(b.dir, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// joinUser gives the container namespaces of another process, among them the user namespace.
+func (b *bundle) joinUser(pid int, kinds ...specs.LinuxNamespaceType) {
+	for _, kind := range append(kinds, specs.UserNamespace) {
+		file := map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "net", specs.MountNamespace: "mnt"}[kind]
+		if file == "" {
+			file = string(kind)
+		}
+		without(b, kind)
+		b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: kind, Path: fmt.Sprintf("/proc/%d/ns/%s", pid, file)})
+	}
+}
+
+func fields(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// What every container with a user namespace must be like, however it got that.
+func (b *bundle) checkUser(f *facts) {
+	t := b.t
+	t.Helper()
+	equal(t, "uid", f.UID, 0)
+	equal(t, "gid", f.GID, 0)
+	equalList(t, "groups", f.Groups, nil)
+	equal(t, "ids", f.status("Uid"), "0 0 0 0")
+	equal(t, "uid map", fields(f.Probes["read:/proc/self/uid_map"]), "0 200000 65536")
+	equal(t, "gid map", fields(f.Probes["read:/proc/self/gid_map"]), "0 200000 65536")
+	for _, set := range []string{"CapPrm", "CapEff", "CapBnd"} {
+		equal(t, set, f.capabilities(set), 1<<unix.CAP_AUDIT_WRITE|1<<unix.CAP_KILL|1<<unix.CAP_NET_BIND_SERVICE)
+	}
+	equal(t, "CapInh", f.capabilities("CapInh"), 0)
+	equal(t, "CapAmb", f.capabilities("CapAmb"), 0)
+	equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
+	for name, minor := range map[string]uint32{"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9} {
+		d := f.Nodes["/dev/"+name]
+		equal(t, name, fmt.Sprintf("%o %d:%d", d.Mode, d.Major, d.Minor), fmt.Sprintf("20666 1:%d", minor))
+	}
+	equal(t, "write to /dev/null", f.Probes["write:/dev/null"], "ok")
+	equal(t, "create a file in the rootfs", f.Probes["create:/tmp/new"], "ok")
+	equal(t, "mknod", f.Probes["mknod:/tmp/node"], "EPERM")
+	equal(t, "oom_score_adj", fields(f.Probes["read:/proc/self/oom_score_adj"]), "300")
+	equal(t, "limit", f.Limits[unix.RLIMIT_NOFILE], [2]uint64{100, 200})
+}
+
+func (b *bundle) probeUser() {
+	score := 300
+	b.Process.OOMScoreAdj = &score
+	b.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 100, Hard: 200}}
+	b.probe("read:/proc/self/uid_map", "read:/proc/self/gid_map", "write:/dev/null", "create:/tmp/new", "mknod:/tmp/node", "read:/proc/self/oom_score_adj",
+		"read:/proc/self/setgroups")
+	b.Root.Readonly = false
+}
+
+func TestUserNamespace(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		t.Run("new", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			b.probeUser()
+			f := b.facts()
+			b.checkUser(f)
+			for _, k := range []string{"user", "mnt", "pid", "net", "ipc", "uts"} {
+				if f.NS[k] == nsOf(t, os.Getpid(), k) {
+					t.Errorf("%s namespace is the host's", k)
+				}
+			}
+			equal(t, "pid", f.Pid, 1)
+			st, err := os.Stat(b.path("rootfs/tmp/new"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "owner on the host", st.Sys().(*syscall.Stat_t).Uid, firstMapped)
+		})
+		t.Run("with a cgroup namespace", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			b.ownCgroupNamespace()
+			b.probeUser()
+			b.checkUser(b.facts())
+		})
+		t.Run("another user and groups", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			b.Process.User = specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{5, 65000}}
+			f := b.facts()
+			equal(t, "ids", f.status("Uid")+", "+f.status("Gid"), "1000 1000 1000 1000, 100 100 100 100")
+			equalList(t, "groups", f.Groups, []int{5, 65000})
+		})
+		t.Run("without container root", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			b.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 1000, HostID: firstMapped, Size: 10}}
+			b.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 100, HostID: firstMapped, Size: 10}}
+			b.Process.User = specs.User{UID: 1003, GID: 104}
+			for i := range b.Spec.Mounts {
+				b.Spec.Mounts[i].Options = slices.DeleteFunc(b.Spec.Mounts[i].Options, func(o string) bool { return strings.HasPrefix(o, "gid=") })
+			}
+			equal(t, "ids", b.facts().status("Uid"), "1003 1003 1003 1003")
+		})
+		t.Run("the host's other namespaces", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			b.probeUser()
+			b.Hostname = ""
+			for _, kind := range []specs.LinuxNamespaceType{specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.PIDNamespace} {
+				without(b, kind)
+			}
+			b.Spec.Mounts = slices.DeleteFunc(b.Spec.Mounts, func(m specs.Mount) bool { return m.Type == "mqueue" })
+			f := b.facts()
+			b.checkUser(f)
+			equal(t, "type of /proc", f.mount("/proc").fstype, "proc")
+			equal(t, "type of /sys", f.mount("/sys").fstype, "sysfs")
+			equal(t, "pid namespace", f.NS["pid"], nsOf(t, os.Getpid(), "pid"))
+		})
+		t.Run("a network namespace of the host's root", func(t *testing.T) {
+			b := newBundle(t, v)
+			from := holder(b)
+			b.inUser()
+			b.probeUser()
+			join(b, specs.NetworkNamespace, fmt.Sprintf("/proc/%d/ns/net", from))
+			join(b, specs.UTSNamespace, fmt.Sprintf("/proc/%d/ns/uts", from))
+			f := b.facts()
+			b.checkUser(f)
+			equal(t, "net", f.NS["net"], nsOf(t, from, "net"))
+			equal(t, "uts", f.NS["uts"], nsOf(t, from, "uts"))
+			equal(t, "pid", f.Pid, 1)
+		})
+		t.Run("joined", func(t *testing.T) {
+			first := newBundle(t, v)
+			first.inUser()
+			pid := first.detached("wait")
+			for _, c := range [][]specs.LinuxNamespaceType{
+				{},
+				{specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace},
+				{specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.PIDNamespace},
+				{specs.PIDNamespace},
+			} {
+				b := newBundle(t, v)
+				b.id = fmt.Sprint(b.id, "-", len(c))
+				b.inUser()
+				b.Linux.UIDMappings, b.Linux.GIDMappings = nil, nil
+				b.joinUser(pid, c...)
+				b.probeUser()
+				if slices.Contains(c, specs.UTSNamespace) {
+					b.Hostname = ""
+				}
+				f := b.facts()
+				b.checkUser(f)
+				equal(t, "user", f.NS["user"], nsOf(t, pid, "user"))
+				for _, kind := range c {
+					file := string(kind)
+					if kind == specs.NetworkNamespace {
+						file = "net"
+					}
+					equal(t, file, f.NS[file], nsOf(t, pid, file))
+				}
+			}
+			first.must("delete", "--force", first.id)
+		})
+		t.Run("exec", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			b.probeUser()
+			probes := b.Process.Args[2:]
+			pid := b.detached("wait")
+			b.adopt(pid)
+			f := parseFacts(t, b.must(append([]string{"exec", b.id, "/inside", "facts"}, probes...)...))
+			b.checkUser(f)
+			equal(t, "user", f.NS["user"], nsOf(t, pid, "user"))
+			b.must("delete", "--force", b.id)
+		})
+		t.Run("a terminal", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			b.Process.Terminal = true
+			b.Process.User.UID = 1000
+			files, _ := receive(t, b, b.path("c"))
+			b.created("--console-socket", b.path("c"))
+			master := <-files
+			if master == nil {
+				t.Fatal("no terminal came")
+			}
+			defer master.Close()
+			b.must("start", b.id)
+			f := factsFrom(t, master)
+			equal(t, "name", f.TTY.Name, "/dev/pts/0")
+			equal(t, "owner", f.TTY.UID, 1000)
+			equal(t, "mount at /dev/console", f.mount("/dev/console").fstype, "devpts")
+			b.must("delete", "--force", b.id)
+		})
+	})
+}
+
+// A namespace whose ids can't be mapped, and what the kernel refuses.
+func TestUserNamespaceRefused(t *testing.T) {
+	cases := []struct {
+		name, words string
+		patch       func(*bundle)
+	}{
+		{"no mappings", "user namespaces enabled, but no namespace path to join nor mappings to apply specified", func(b *bundle) {
+			b.Linux.UIDMappings, b.Linux.GIDMappings = nil, nil
+		}},
+		{"mappings without a namespace", "user namespace mappings specified, but user namespace isn't enabled", func(b *bundle) { without(b, specs.UserNamespace) }},
+		{"a user that is not mapped", "/process/user", func(b *bundle) { b.Process.User.UID = 70000 }},
+		{"a group that is not mapped", "/process/user", func(b *bundle) { b.Process.User.GID = 70000 }},
+		{"a namespace of another type", "the file is not a namespace of that type", func(b *bundle) {
+			b.Linux.UIDMappings, b.Linux.GIDMappings = nil, nil
+			join(b, specs.UserNamespace, "/proc/self/ns/net")
+		}},
+		{"the namespace we are in", "/linux/namespaces", func(b *bundle) {
+			b.Linux.UIDMappings, b.Linux.GIDMappings = nil, nil
+			join(b, specs.UserNamespace, "/proc/self/ns/user")
+		}},
+	}
+	eachView(t, func(t *testing.T, v *view) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				b := newBundle(t, v)
+				b.inUser()
+				c.patch(b)
+				r := b.run()
+				if r.status != 1 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, c.words) {
+					t.Errorf("run: %v; want status 1 and one line with %q", r, c.words)
+				}
+			})
+		}
+	})
+}
+
+func TestTimeNamespace(t *testing.T) {
+	offsets := map[string]specs.LinuxTimeOffset{"boottime": {Secs: 1_000_000}, "monotonic": {Secs: 86_400, Nanosecs: 7}}
+	ordinary := func(*bundle) {}
+	cases := []struct {
+		name  string
+		patch func(*bundle)
+	}{
+		{"alone", ordinary},
+		{"in a user namespace", (*bundle).inUser},
+		{"without a pid namespace", func(b *bundle) { without(b, specs.PIDNamespace) }},
+		{"with a joined pid namespace", func(b *bundle) { join(b, specs.PIDNamespace, fmt.Sprintf("/proc/%d/ns/pid", holder(b))) }},
+	}
+	eachView(t, func(t *testing.T, v *view) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				b := newBundle(t, v)
+				c.patch(b)
+				b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+				b.Linux.TimeOffsets = offsets
+				b.probe("read:/proc/self/timens_offsets", "read:/proc/uptime")
+				f := b.facts()
+				equal(t, "offsets", fields(f.Probes["read:/proc/self/timens_offsets"]), "monotonic 86400 7 boottime 1000000 0")
+				var up float64
+				fmt.Sscan(f.Probes["read:/proc/uptime"], &up)
+				equal(t, "uptime is moved", up > 1_000_000, true)
+				if f.NS["time"] == nsOf(t, os.Getpid(), "time") {
+					t.Error("the time namespace is the host's")
+				}
+			})
+		}
+		t.Run("joined, and exec", func(t *testing.T) {
+			first := newBundle(t, v)
+			first.Linux.Namespaces = append(first.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+			first.Linux.TimeOffsets = offsets
+			pid := first.detached("wait")
+			b := newBundle(t, v)
+			join(b, specs.TimeNamespace, fmt.Sprintf("/proc/%d/ns/time", pid))
+			equal(t, "joined", b.facts().NS["time"], nsOf(t, pid, "time"))
+			f := parseFacts(t, first.must("exec", first.id, "/inside", "facts"))
+			equal(t, "exec", f.NS["time"], nsOf(t, pid, "time"))
+			first.must("delete", "--force", first.id)
+		})
+		t.Run("offsets that the kernel refuses", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+			b.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: -1_000_000_000}}
+			r := b.run()
+			if r.status != 1 || !strings.Contains(r.stderr, "/linux/timeOffsets") || strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("run: %v", r)
+			}
+		})
+	})
+}
