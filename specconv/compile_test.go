@@ -118,6 +118,7 @@ var (
 		"/root/readonly", "/mounts/-", "/mounts/0/destination", "/mounts/0/options", "/mounts/0/type", "/mounts/0/source", "/mounts/1/destination",
 		"/linux/namespaces", "/linux/devices/-", "/linux/maskedPaths/-", "/linux/readonlyPaths/-", "/linux/sysctl", "/linux/rootfsPropagation",
 		"/linux/seccomp", "/linux/mountLabel", "/hostname", "/hooks", "/process/oomScoreAdj", "/process/noNewPrivileges", "/process/consoleSize",
+		"/process/scheduler", "/process/ioPriority", "/process/execCPUAffinity", "/linux/memoryPolicy", "/linux/personality",
 	}
 	fuzzPaths = []string{
 		"/", "/dev", "/dev/pts", "/dev/null", "/dev/console", "/dev/ptmx", "/proc", "/proc/sys", "/proc/self/attr", "/sys", "/sys/fs/cgroup", "/run",
@@ -157,6 +158,9 @@ func mutate(document []byte, choice []byte) []byte {
 			`{"path": ` + quote(pick(fuzzPaths)) + `, "type": "c", "major": 1, "minor": ` + strconv.Itoa(next(9)) + `, "uid": ` + strconv.Itoa(next(3)) + `}`,
 			"true", `{"uid": ` + strconv.Itoa(next(200)) + `, "gid": 0}`, `[{"type": "mount"}, {"type": "pid", "path": "/proc/1/ns/pid"}]`, `[{"type": "pid"}]`, "",
 			`{"height": 1, "width": 2}`, `{"defaultAction": "SCMP_ACT_ERRNO"}`, `{"net.core.somaxconn": "1"}`, quote(pick(fuzzTypes)), `{"startContainer": [{"path": "/x"}], "prestart": [{"path": "/y"}]}`,
+			`{"policy": "SCHED_FIFO", "priority": ` + strconv.Itoa(1+next(99)) + `, "flags": ["SCHED_FLAG_RECLAIM"]}`, `{"class": "IOPRIO_CLASS_BE", "priority": ` + strconv.Itoa(next(8)) + `}`,
+			`{"initial": "` + strconv.Itoa(next(256)*next(256)) + `", "final": "0-9,` + strconv.Itoa(next(256)) + `"}`,
+			`{"mode": "MPOL_BIND", "nodes": "0,` + strconv.Itoa(next(256)*next(256)) + `"}`, `{"domain": "LINUX32"}`,
 		}
 		if out, err := tryPatch(document, place+" "+values[next(len(values))]); err == nil {
 			document = out

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -308,6 +309,55 @@ func TestAffinityAndCpuset(t *testing.T) {
 		b.detached("wait")
 		equal(t, "CPUs of exec", b.execFacts().allowed(), "0")
 		b.must("delete", "--force", b.id)
+	})
+}
+
+// A runtime that lacks a capability says which one it needs, and leaves nothing behind.
+func TestWithoutCapabilities(t *testing.T) {
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil {
+		t.Skip("needs setpriv(1)")
+	}
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		without := func(capability string) result {
+			b.save()
+			return b.finish(exec.Command(setpriv, "--inh-caps=-"+capability, "--bounding-set=-"+capability, env.husk, "--root", b.root, "run", "--bundle", b.dir, b.id))
+		}
+		for _, c := range []struct {
+			capability string
+			change     func(*specs.Process)
+			want       string
+		}{
+			{
+				"sys_nice", func(p *specs.Process) { p.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Nice: -1} },
+				"/process/scheduler: set the scheduler SCHED_OTHER: operation not permitted (a nice value below that of the runtime needs CAP_SYS_NICE)",
+			},
+			{
+				"sys_nice", func(p *specs.Process) { p.Scheduler = &specs.Scheduler{Policy: specs.SchedFIFO, Priority: 1} },
+				"/process/scheduler: set the scheduler SCHED_FIFO: operation not permitted (it needs CAP_SYS_NICE, ",
+			},
+			{
+				"sys_resource", func(p *specs.Process) { p.OOMScoreAdj = value(-1000) },
+				"/process/oomScoreAdj: set oom_score_adj to -1000: permission denied (less than what the runtime itself has needs CAP_SYS_RESOURCE)",
+			},
+			{"sys_resource", func(p *specs.Process) {
+				p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 100, Hard: hostLimit(unix.RLIMIT_NOFILE).Max + 1}}
+			}, "/process/rlimits/0: set RLIMIT_NOFILE: operation not permitted (nobody may have more than sysctl fs.nr_open, and more than the hard limit of the runtime needs CAP_SYS_RESOURCE)"},
+		} {
+			saved := *b.Process
+			c.change(b.Process)
+			r := without(c.capability)
+			if r.status != 1 || !strings.Contains(r.stderr, c.want) || strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("without %s: %v; want one line with %q", c.capability, r, c.want)
+			}
+			*b.Process = saved
+		}
+		b.Process.Capabilities.Bounding = append(b.Process.Capabilities.Bounding, "CAP_SYS_NICE")
+		r := without("sys_nice")
+		equal(t, "status", r.status, 0)
+		equal(t, "a warning", strings.Contains(r.stderr, "leave out CAP_SYS_NICE of /process/capabilities: the runtime does not have them itself"), true)
+		equal(t, "CapBnd", parseFacts(t, r.stdout).capabilities("CapBnd"), bits("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"))
 	})
 }
 
