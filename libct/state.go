@@ -51,6 +51,7 @@ type record struct {
 	HostMount   bool // no mount namespace: the root is mounted on the host, delete unmounts it
 	NoKeyring   bool // --no-new-keyring
 	End         End  // with phase stopped
+	Asked       asked
 
 	// StartOps are the origins of the plan's ops behind the start gate, by index: "JSON pointer\nstep".
 	StartOps map[string]string
@@ -99,6 +100,9 @@ func (rec *record) append(dst []byte) []byte {
 			dst = appendUint(dst, "wait_status", uint64(rec.End.Status))
 		}
 		dst = appendBool(dst, "oom_killed", rec.End.OOMKilled)
+	}
+	if rec.Asked != (asked{}) {
+		dst = rec.Asked.append(appendKey(dst, "asked"))
 	}
 	dst = appendMap(dst, "start_ops", rec.StartOps)
 	dst = appendText(dst, "cgroup_version", rec.Cgroup.Version)
@@ -216,6 +220,8 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Uint(d, &rec.End.Status)
 	case "oom_killed":
 		return jsonscan.Bool(d, &rec.End.OOMKilled)
+	case "asked":
+		return d.Object(func(key string) error { return rec.Asked.field(d, key) })
 	case "start_ops":
 		return jsonscan.Map(d, &rec.StartOps, jsonscan.Text)
 	}

@@ -17,7 +17,7 @@ import (
 var commands = map[string]string{
 	"create": "create", "gate": "create", "hook-prestart": "create", "hook-createRuntime": "create", "hook-createContainer": "create",
 	"netdevice": "create", "start": "start", "hook-startContainer": "start", "hook-poststart": "start",
-	"exec": "exec", "run": "run", "pause": "pause", "delete": "delete", "hook-poststop": "delete",
+	"exec": "exec", "run": "run", "pause": "pause", "update": "update", "delete": "delete", "hook-poststop": "delete",
 }
 
 // hookKinds are the hooks that have a stop point behind each.
@@ -112,6 +112,8 @@ func TestStopPoints(t *testing.T) {
 				killedAtExec(t, point)
 			case "pause":
 				killedAtPause(t, point)
+			case "update":
+				killedAtUpdate(t, point)
 			case "delete":
 				killedAtDelete(t, point)
 			case "run":
@@ -244,6 +246,19 @@ func killedAtPause(t *testing.T, point string) {
 	}
 	b.Must("resume", "c")
 	b.Must("exec", "c", "/bin/true")
+	restored(b, bundle, before)
+}
+
+func killedAtUpdate(t *testing.T, point string) {
+	b := newBox(t)
+	bundle := b.Bundle(`/process/args ["/bin/sleep", "1000"]`)
+	before := b.Look()
+	b.Must("run", "--detach", "--bundle", bundle, "c")
+	killedAt(b, point, "update", "--memory", "64m", "--pids-limit", "50", "c")
+	if s := b.Status("c"); s != "running" {
+		t.Errorf("state is %q", s)
+	}
+	b.Must("update", "--memory", "32m", "--pids-limit", "-1", "c")
 	restored(b, bundle, before)
 }
 
