@@ -50,6 +50,7 @@ type record struct {
 	Poststop    bool // config.json has poststop hooks
 	HostMount   bool // no mount namespace: the root is mounted on the host, delete unmounts it
 	NoKeyring   bool // --no-new-keyring
+	Listener    bool // the filter has a listener, which start hands over
 	End         End  // with phase stopped
 	Asked       asked
 
@@ -95,6 +96,7 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendBool(dst, "poststop", rec.Poststop)
 	dst = appendBool(dst, "host_mount", rec.HostMount)
 	dst = appendBool(dst, "no_new_keyring", rec.NoKeyring)
+	dst = appendBool(dst, "seccomp_listener", rec.Listener)
 	if rec.Phase == phaseStopped {
 		if rec.End.Known {
 			dst = appendUint(dst, "wait_status", uint64(rec.End.Status))
@@ -215,6 +217,8 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Bool(d, &rec.HostMount)
 	case "no_new_keyring":
 		return jsonscan.Bool(d, &rec.NoKeyring)
+	case "seccomp_listener":
+		return jsonscan.Bool(d, &rec.Listener)
 	case "wait_status":
 		rec.End.Known = true
 		return jsonscan.Uint(d, &rec.End.Status)
