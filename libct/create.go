@@ -11,6 +11,7 @@ import (
 
 	"husk/cgroups"
 	"husk/internal/linux"
+	"husk/internal/resctrl"
 	"husk/nsenter"
 	"husk/plan"
 	"husk/specconv"
@@ -37,6 +38,7 @@ type creation struct {
 
 	netDevices   *netDevices // nil: none
 	cgroupConfig *cgroups.Config
+	resctrl      *resctrl.Group // nil: none
 }
 
 // Create makes a container from a bundle; its process then waits for Start. If it fails nothing is left behind.
@@ -75,10 +77,16 @@ func (k *creation) create(detached bool) (err error) {
 	if k.filter, err = k.r.filterFacts(k.spec.Linux.Seccomp, k.host); err != nil {
 		return err
 	}
+	if err := k.prepareResctrl(); err != nil {
+		return err
+	}
 	if err := k.makeCgroup(); err != nil {
 		return err
 	}
 	if err := k.makeGate(); err != nil {
+		return err
+	}
+	if err := k.makeResctrl(); err != nil {
 		return err
 	}
 	stopPoint("create-gate")
@@ -109,7 +117,7 @@ func (k *creation) makeCgroup() (err error) {
 	rec.OCIVersion, rec.Bundle, rec.Rootfs, rec.Annotations = k.spec.Version, k.o.Bundle, k.host.Rootfs, k.spec.Annotations
 	rec.OwnPidns = specconv.IsNew(k.spec, specs.PIDNamespace)
 	rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace)
-	rec.NoKeyring, rec.Listener = k.o.NoNewKeyring, hasListener(k.host)
+	rec.NoKeyring = k.o.NoNewKeyring
 	if h := k.spec.Hooks; h != nil {
 		rec.Poststart, rec.Poststop = len(h.Poststart) > 0, len(h.Poststop) > 0
 	}
@@ -119,7 +127,6 @@ func (k *creation) makeCgroup() (err error) {
 		Annotations: k.spec.Annotations,
 	}
 	cfg.UserManager = cfg.Systemd && userManager()
-	k.r.warnResources(cfg.Resources)
 	rec.Rootless = cfg.Rootless
 	if k.cgroup, err = cgroups.New(cfg); err != nil {
 		return err
@@ -307,7 +314,7 @@ func (k *creation) created() error {
 	}
 	stopPoint("create-saved")
 	if k.o.PidfdSocket != "" {
-		if err := sendFile(k.o.PidfdSocket, "standard", k.process.Pidfd, 0); err != nil {
+		if err := sendFile(k.o.PidfdSocket, "standard", k.process.Pidfd); err != nil {
 			return fmt.Errorf("send the pidfd: %w", err)
 		}
 	}

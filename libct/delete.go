@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"husk/cgroups"
+	"husk/internal/resctrl"
 	"husk/specconv"
 )
 
@@ -98,6 +99,9 @@ func (c *container) destroy(force bool) error {
 	if err := c.end(force, deadline); err != nil {
 		return err
 	}
+	if err := c.removeResctrl(); err != nil {
+		return err
+	}
 	c.unmountHost()
 	if c.rec.Poststop {
 		if err := c.r.runHooks(c, "poststop"); err != nil {
@@ -168,6 +172,9 @@ func (c *container) guess() error {
 			if spec.Root != nil && filepath.IsAbs(spec.Root.Path) {
 				c.rec.Rootfs = filepath.Clean(spec.Root.Path)
 				c.rec.HostMount = spec.Linux != nil && !specconv.Has(spec, specs.MountNamespace)
+			}
+			if spec.Linux != nil && spec.Linux.IntelRdt != nil {
+				c.rec.Resctrl, _ = resctrl.Guess(spec.Linux.IntelRdt, c.id) // without the file system there is nothing to remove
 			}
 			c.rec.Poststop = spec.Hooks != nil && len(spec.Hooks.Poststop) > 0
 		}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -37,7 +36,7 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 	}
 	h.Env = environment(spec.Process, func() ([]byte, error) { return passwdOf(spec, h) })
 	if h.NoPivot {
-		mounts, err := visibleMounts()
+		mounts, err := linux.MountsOf("proc", "sysfs")
 		if err != nil {
 			return nil, err
 		}
@@ -186,24 +185,6 @@ func cgroupFacts(state cgroups.State, p *cgroups.Placement) specconv.Cgroup {
 	}
 	slices.SortFunc(c.Hierarchies, func(a, b specconv.Hierarchy) int { return strings.Compare(a.Name, b.Name) })
 	return c
-}
-
-// visibleMounts lists the mounts of procfs and sysfs. Only --no-pivot needs it: it is the one reader of mountinfo.
-func visibleMounts() (list []string, err error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("read mounts: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields, kind := strings.Fields(before), strings.Fields(after)
-		if ok && len(fields) > 4 && len(kind) > 0 && (kind[0] == "proc" || kind[0] == "sysfs") {
-			if name, err := strconv.Unquote(`"` + strings.ReplaceAll(fields[4], `"`, `\"`) + `"`); err == nil {
-				list = append(list, name)
-			}
-		}
-	}
-	return list, nil
 }
 
 // joinedNamespaces opens the namespaces that are given by path and proves that each is of the type it is listed as.

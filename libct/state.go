@@ -9,6 +9,7 @@ import (
 
 	"husk/cgroups"
 	"husk/internal/jsonscan"
+	"husk/internal/resctrl"
 )
 
 // recordSchema is the version of the record that this husk writes. A reader
@@ -44,15 +45,14 @@ type record struct {
 	StartTime   uint64 // of that process, in clock ticks since boot
 	BootID      string // of the boot it belongs to; "": the record itself does not outlive a boot
 	Cgroup      cgroups.State
+	Resctrl     resctrl.Group
 	OwnPidns    bool // it has a pid namespace of its own, so its end is the end of all in it
 	Rootless    bool // its cgroup may be missing for want of permission
 	Poststart   bool // config.json has poststart hooks
 	Poststop    bool // config.json has poststop hooks
 	HostMount   bool // no mount namespace: the root is mounted on the host, delete unmounts it
 	NoKeyring   bool // --no-new-keyring
-	Listener    bool // the filter has a listener, which start hands over
 	End         End  // with phase stopped
-	Asked       asked
 
 	// StartOps are the origins of the plan's ops behind the start gate, by index: "JSON pointer\nstep".
 	StartOps map[string]string
@@ -96,15 +96,11 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendBool(dst, "poststop", rec.Poststop)
 	dst = appendBool(dst, "host_mount", rec.HostMount)
 	dst = appendBool(dst, "no_new_keyring", rec.NoKeyring)
-	dst = appendBool(dst, "seccomp_listener", rec.Listener)
 	if rec.Phase == phaseStopped {
 		if rec.End.Known {
 			dst = appendUint(dst, "wait_status", uint64(rec.End.Status))
 		}
 		dst = appendBool(dst, "oom_killed", rec.End.OOMKilled)
-	}
-	if rec.Asked != (asked{}) {
-		dst = rec.Asked.append(appendKey(dst, "asked"))
 	}
 	dst = appendMap(dst, "start_ops", rec.StartOps)
 	dst = appendText(dst, "cgroup_version", rec.Cgroup.Version)
@@ -112,6 +108,11 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendText(dst, "systemd_unit", rec.Cgroup.Unit)
 	dst = appendBool(dst, "systemd_user", rec.Cgroup.UserManager)
 	dst = appendMap(dst, "cgroup_paths", rec.Cgroup.Paths)
+	if rec.Resctrl.Path != "" {
+		dst = appendText(dst, "intel_rdt_path", rec.Resctrl.Path)
+		dst = appendText(dst, "intel_rdt_mon_path", rec.Resctrl.Monitor)
+		dst = appendBool(dst, "intel_rdt_own", rec.Resctrl.Own)
+	}
 	if rec.Pid > 0 {
 		paths := make(map[string]string, len(namespaces))
 		for _, ns := range namespaces {
@@ -217,23 +218,26 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Bool(d, &rec.HostMount)
 	case "no_new_keyring":
 		return jsonscan.Bool(d, &rec.NoKeyring)
-	case "seccomp_listener":
-		return jsonscan.Bool(d, &rec.Listener)
 	case "wait_status":
 		rec.End.Known = true
 		return jsonscan.Uint(d, &rec.End.Status)
 	case "oom_killed":
 		return jsonscan.Bool(d, &rec.End.OOMKilled)
-	case "asked":
-		return d.Object(func(key string) error { return rec.Asked.field(d, key) })
 	case "start_ops":
 		return jsonscan.Map(d, &rec.StartOps, jsonscan.Text)
 	}
-	return rec.cgroupField(d, key)
+	return rec.placeField(d, key)
 }
 
-func (rec *record) cgroupField(d *jsonscan.Decoder, key string) error {
+// placeField reads where the container's processes are kept.
+func (rec *record) placeField(d *jsonscan.Decoder, key string) error {
 	switch key {
+	case "intel_rdt_path":
+		return jsonscan.Text(d, &rec.Resctrl.Path)
+	case "intel_rdt_mon_path":
+		return jsonscan.Text(d, &rec.Resctrl.Monitor)
+	case "intel_rdt_own":
+		return jsonscan.Bool(d, &rec.Resctrl.Own)
 	case "cgroup_version":
 		return jsonscan.Text(d, &rec.Cgroup.Version)
 	case "cgroup_inode":

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"husk/cgroups"
+	"husk/internal/resctrl"
 )
 
 func fullRecord() record {
@@ -41,14 +42,13 @@ func fullRecord() record {
 
 			Unit: "husk-c1.scope", UserManager: true,
 		},
+		Resctrl:   resctrl.Group{Path: "/sys/fs/resctrl/c1", Own: true, Monitor: "/sys/fs/resctrl/c1/mon_groups/c1"},
 		OwnPidns:  true,
 		Rootless:  true,
 		Poststart: true,
 		Poststop:  true,
 		HostMount: true,
 		NoKeyring: true,
-		Listener:  true,
-		Asked:     asked{MemoryLimit: -1, MemorySwap: 5, DeviceRules: "+c 1:3 rw\n"},
 		StartOps:  map[string]string{"7": "/process/args/0\nexec /bin/sh"},
 	}
 }

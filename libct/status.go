@@ -45,11 +45,6 @@ func (c *container) state() (*ContainerState, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.stateAs(status), nil
-}
-
-// stateAs is the state of a container whose status is known.
-func (c *container) stateAs(status Status) *ContainerState {
 	s := &ContainerState{
 		OCIVersion:  c.rec.OCIVersion,
 		ID:          c.id,
@@ -64,7 +59,7 @@ func (c *container) stateAs(status Status) *ContainerState {
 		s.Pid = 0
 		s.End = c.lastKnown()
 	}
-	return s
+	return s, nil
 }
 
 // status looks how the container is at the moment.

@@ -28,6 +28,11 @@ func (k *creation) undo(cause error) error {
 			cause = fmt.Errorf("%w; and remove the cgroup: %w", cause, err)
 		}
 	}
+	if k.resctrl != nil {
+		if err := k.resctrl.Undo(); err != nil {
+			cause = fmt.Errorf("%w; and %w", cause, err)
+		}
+	}
 	if k.c != nil {
 		k.c.unmountHost()
 		// runtime.md#lifecycle: from a failed hook to step 12, the end of the container, and on to its poststop hooks. Until the

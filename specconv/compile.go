@@ -18,6 +18,7 @@ type phase struct {
 var phases = []phase{
 	{"descriptors", (*compiler).descriptors},   // what is inherited goes at execve, but for --preserve-fds; nobody can trace us; umask 0
 	{"cgroup", (*compiler).joinCgroup},         // before the cgroup namespace, whose root it becomes
+	{"resctrl", (*compiler).joinGroups},        // the control group, then the monitoring group in it
 	{"user", (*compiler).bornInUser},           // the ids in a new user namespace
 	{"namespaces", (*compiler).joinNamespaces}, // those of other containers, and the own cgroup namespace
 	{"root", (*compiler).attachRoot},           // host objects are captured, then the root is attached to its own directory
@@ -48,6 +49,7 @@ type compiler struct {
 
 	socket, listener plan.Reg
 	namespaces       []plan.Reg // inputs, in the order of joined(spec)
+	groups           []plan.Reg // inputs, in the order of host.Resctrl
 	joins            []plan.Reg // inputs, in the order of host.Cgroup.Joins
 
 	settings    []mountSettings    // of spec.Mounts
@@ -114,6 +116,13 @@ func (c *compiler) inputs() {
 	}
 	for _, ns := range joined(c.spec) {
 		c.namespaces = append(c.namespaces, c.b.Input(InputNS+string(ns.Type), plan.Namespace))
+	}
+	c.joinInputs()
+}
+
+func (c *compiler) joinInputs() {
+	for _, name := range c.host.Resctrl {
+		c.groups = append(c.groups, c.b.Input(InputResctrl+name, plan.Joinable))
 	}
 	for _, name := range c.host.Cgroup.Joins {
 		c.joins = append(c.joins, c.b.Input(InputCgroup+name, plan.Joinable))

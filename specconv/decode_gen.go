@@ -422,9 +422,13 @@ func decodeLinuxIntelRdt(d *jsonscan.Decoder, v *specs.LinuxIntelRdt) error {
 		case "memBwSchema":
 			return jsonscan.Text(d, &v.MemBwSchema)
 		case "enableMonitoring":
-			return jsonscan.Bool(d, &v.EnableMonitoring)
+			return jsonscan.Any(d, &v.EnableMonitoring)
+		case "enableCMT":
+			return jsonscan.Any(d, &v.EnableMonitoring)
+		case "enableMBM":
+			return jsonscan.Any(d, &v.EnableMonitoring)
 		}
-		return d.Unknown(key, "closID schemata l3CacheSchema memBwSchema enableMonitoring")
+		return d.Unknown(key, "closID schemata l3CacheSchema memBwSchema enableMonitoring enableCMT enableMBM")
 	})
 }
 

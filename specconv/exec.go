@@ -20,6 +20,7 @@ const (
 var execPhases = []phase{
 	{"descriptors", (*compiler).descriptors},
 	{"cgroup", (*compiler).joinCgroup},
+	{"resctrl", (*compiler).joinGroups},
 	{"prepare", (*compiler).prepareUser}, // labels and limits, through the host's procfs: nothing in the container can stand in its way
 	{"invisible", (*compiler).hide},
 	{"namespaces", (*compiler).joinContainer},
@@ -49,9 +50,7 @@ func CompileExec(spec *specs.Spec, p *specs.Process, host *Host) (*plan.Plan, er
 	if p.Terminal {
 		c.tty = c.b.Input(InputTerminal, plan.Terminal)
 	}
-	for _, name := range host.Cgroup.Joins {
-		c.joins = append(c.joins, c.b.Input(InputCgroup+name, plan.Joinable))
-	}
+	c.joinInputs()
 	for _, p := range execPhases {
 		c.b.At("", p.name)
 		p.run(c)

@@ -88,9 +88,6 @@ var goldenPlans = []goldenPlan{
 /process/noNewPrivileges true`, nil},
 	{"seccomp-pending", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}
 /process/noNewPrivileges true`, func(h *Host) { h.Filter, h.FilterPending = nil, true }},
-	{"seccomp-notify", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}`, func(h *Host) {
-		h.FilterFlags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-	}},
 	{"rlimits", `/process/rlimits [{"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}, {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 4096}]`, nil},
 	{"rlimits-few-files", `/process/rlimits [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]`, nil},
 	{"oom-score", `/process/oomScoreAdj -500`, nil},
@@ -143,6 +140,10 @@ var goldenPlans = []goldenPlan{
 	{"preserve-fds", "", func(h *Host) { h.PreserveFDs = 3 }},
 	{"no-new-keyring", "", func(h *Host) { h.NoNewKeyring = true }},
 	{"null-stdio", goldenDev, func(h *Host) { h.NullStdio = [3]bool{true, false, true} }},
+	{"resctrl", "", func(h *Host) {
+		h.Cgroup.Joins = []string{"cpu"}
+		h.Resctrl = []string{"/sys/fs/resctrl/gold/tasks", "/sys/fs/resctrl/gold/mon_groups/c/tasks"}
+	}},
 	{"cgroup-join", "", func(h *Host) { h.Cgroup.Joins = []string{"cpu", "memory"} }},
 }
 
@@ -154,6 +155,7 @@ var goldenExecs = []goldenPlan{
 /process/capabilities {"bounding": ["CAP_KILL"]}
 /process/rlimits [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]`, nil},
 	{"exec-terminal", `/process/terminal true`, nil},
+	{"exec-resctrl", "", func(h *Host) { h.Resctrl = []string{"/sys/fs/resctrl/c/tasks"} }},
 	{"exec-labels", `/process/apparmorProfile "docker-default"
 /process/oomScoreAdj 5`, func(h *Host) { h.AppArmor = true }},
 	{"exec-scheduling", `/process/scheduler {"policy": "SCHED_FIFO", "priority": 1}
@@ -170,8 +172,6 @@ var goldenExecs = []goldenPlan{
 	{"exec-seccomp-pending", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}`, func(h *Host) {
 		h.Filter, h.FilterPending, h.Cgroup.Joins = nil, true, []string{"tasks"}
 	}},
-	{"exec-seccomp-notify", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}
-/process/noNewPrivileges true`, func(h *Host) { h.FilterFlags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER }},
 }
 
 func cgroupV1(h *Host) {

@@ -27,6 +27,7 @@ type Host struct {
 	Program       string   // what is executed, if it is not args[0]
 	Capabilities  uint64   // what this process may hand on
 	Cgroup        Cgroup
+	Resctrl       []string // names of the files that the process writes "0" to, in this order
 	Sources       []Source // by index of spec.Mounts
 	ChownStdio    [3]bool  // pipes and terminals that go to the user
 	NullStdio     [3]bool  // the host's /dev/null
@@ -62,8 +63,9 @@ type Source struct {
 const (
 	InputSocket   = "parent"
 	InputListener = "start gate"
-	InputCgroup   = "cgroup:" // with the name of the join
-	InputNS       = "ns:"     // with the type of the namespace
+	InputCgroup   = "cgroup:"  // with the name of the join
+	InputResctrl  = "resctrl:" // with the name of the file
+	InputNS       = "ns:"      // with the type of the namespace
 
 	// StepEnterPids is the fork into a pid namespace that is joined.
 	StepEnterPids = "enter the pid namespace"
@@ -79,9 +81,6 @@ const (
 	GateFilter     = "get the seccomp filter"         // answer: plan.FilterAnswer
 	GateCreated    = "wait until the state is written"
 	GateStart      = "run the startContainer hooks"
-
-	// GateListener is the first thing under a filter with SCMP_ACT_NOTIFY: Event.FD is its listener.
-	GateListener = "hand the seccomp listener over"
 )
 
 // within says whether the clean absolute path lies below (or at) the clean absolute directory, and where.

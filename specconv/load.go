@@ -12,7 +12,7 @@ import (
 	"husk/internal/jsonscan"
 )
 
-//go:generate go run husk/internal/jsonscan/gen -package specconv -from github.com/opencontainers/runtime-spec/specs-go -name specs -types Spec -present Solaris,Windows,VM,ZOS,FreeBSD -out decode_gen.go
+//go:generate go run husk/internal/jsonscan/gen -package specconv -from github.com/opencontainers/runtime-spec/specs-go -name specs -types Spec -present Solaris,Windows,VM,ZOS,FreeBSD -older enableCMT=LinuxIntelRdt.EnableMonitoring,enableMBM=LinuxIntelRdt.EnableMonitoring -out decode_gen.go
 
 // configName is the configuration's place in a bundle (bundle.md#container-format).
 const configName = "config.json"

@@ -130,6 +130,15 @@ func (c *compiler) joinCgroup() {
 	}
 }
 
+// joinGroups enters groups of the resctrl file system, the monitoring one after the control group that it belongs to.
+func (c *compiler) joinGroups() {
+	for i, name := range c.host.Resctrl {
+		c.at("join group "+name, "linux", "intelRdt")
+		c.b.Write(c.groups[i], []byte("0"))
+		c.b.Close(c.groups[i])
+	}
+}
+
 // bornInUser gives a process that was born in a new user namespace its ids.
 func (c *compiler) bornInUser() {
 	if c.isNew(specs.UserNamespace) && !late(c.spec) {

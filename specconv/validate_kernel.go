@@ -259,14 +259,22 @@ func checkIntelRdt(r *report, l *specs.Linux) {
 		r.add("/intelRdt/closID", "invalid intelRdt.ClosID %.100q", id)
 	}
 	r.line(rdt.ClosID, "intelRdt", "closID")
-	r.line(rdt.L3CacheSchema, "intelRdt", "l3CacheSchema")
-	r.line(rdt.MemBwSchema, "intelRdt", "memBwSchema")
+	r.schema(strings.ReplaceAll(rdt.L3CacheSchema, "\n", " "), "intelRdt", "l3CacheSchema") // older versions let it have lines
+	r.schema(rdt.MemBwSchema, "intelRdt", "memBwSchema")
 	if s := rdt.MemBwSchema; s != "" && !strings.HasPrefix(s, "MB:") {
 		r.add("/intelRdt/memBwSchema", `%.100q does not start with "MB:"`, s)
 	}
 	r.count(len(rdt.Schemata), "intelRdt", "schemata")
 	for i, s := range rdt.Schemata {
-		r.line(s, "intelRdt", "schemata", i)
+		r.schema(s, "intelRdt", "schemata", i)
+	}
+}
+
+// schema checks a line for a file of resctrl, which the kernel takes in one piece of less than a page.
+func (r *report) schema(s string, parts ...any) {
+	r.line(s, parts...)
+	if len(s) >= 4096 {
+		r.add(at(parts...), "is longer than 4095 bytes")
 	}
 }
 

@@ -141,7 +141,8 @@ func TestValid(t *testing.T) {
 		`/linux/memoryPolicy {"mode":"MPOL_WEIGHTED_INTERLEAVE","nodes":"0-3,7","flags":["MPOL_F_STATIC_NODES"]}`,
 		`/process/rlimits/0 {"type":"RLIMIT_NPROC","soft":18446744073709551615,"hard":18446744073709551615}`,
 		`/process/commandLine "x"`, `/process/user/username "x"`,
-		`/linux/uidMappings null`, `/linux/uidMappings []`, `/linux/timeOffsets {}`, `/linux/netDevices {}`, `/linux/netDevices {"a":{},"b":{"name":"e%d"},"c":{"name":"e%d"}}`,
+		`/linux/uidMappings null`, `/linux/uidMappings []`, `/linux/timeOffsets {}`, `/linux/intelRdt {}`, `/linux/intelRdt {"closID":"/","l3CacheSchema":"L3CODE:0=f\nL3DATA:0=f","schemata":["MB:0=10"],"enableMonitoring":true}`,
+		`/linux/netDevices {}`, `/linux/netDevices {"a":{},"b":{"name":"e%d"},"c":{"name":"e%d"}}`,
 		`/linux/netDevices {"a":{"name":"b"},"b":{"name":"a"}}`, `/linux/personality null`,
 		`/linux/cgroupsPath ""`, `/linux/cgroupsPath "system.slice:docker:abc"`, `/linux/cgroupsPath "rel/./a//..b"`,
 		`/linux/devices/- {"type":"p","path":"/run/pipe","major":-7}`, `/linux/devices/- {"type":"c","path":"/dev/fuse","major":10,"minor":229}`,
@@ -153,8 +154,6 @@ func TestValid(t *testing.T) {
 		`/linux/resources null`, `/linux/seccomp null`, `/linux/seccomp {"defaultAction":"SCMP_ACT_ALLOW","flags":[],"syscalls":null}`,
 		`/linux/seccomp/listenerPath "/run/agent"`, `/linux/seccomp/syscalls/0/names/- "call_of_tomorrow"`,
 		`/linux/seccomp/syscalls/- {"names":["ptrace"],"action":"SCMP_ACT_TRACE","errnoRet":65535}`,
-		"/linux/seccomp/listenerPath \"/run/agent\"\n/linux/seccomp/listenerMetadata \"any\\nthing\"\n" +
-			`/linux/seccomp/syscalls/- {"names":["mkdir","read"],"action":"SCMP_ACT_NOTIFY"}`,
 		`/linux/sysctl {"net/ipv4/conf/eth0.100/forwarding":"1","net.ipv4.conf.eth0/100.forwarding":"1","fs.mqueue.msg_max":"1","kernel.domainname":"x"}`,
 		`/linux/rootfsPropagation "rslave"`, `/linux/maskedPaths []`, `/linux/readonlyPaths null`,
 		"/linux\n/hostname", `/windows {"layerFolders":[]}`, `/solaris {}`, `/zos {}`, `/freebsd {}`, `/tomorrow {"x":[1]}`,

@@ -17,7 +17,7 @@ const (
 // new arrow is a decision: it needs an entry in docs/decisions.md.
 var graph = map[string][]string{
 	"cmd/husk":              {"husk/libct", "husk/specconv", runtimeSpec, sys},
-	"libct":                 {"husk/specconv", "husk/plan", "husk/nsenter", "husk/cgroups", "husk/seccomp", "husk/internal/netdev", runtimeSpec, sys},
+	"libct":                 {"husk/specconv", "husk/plan", "husk/nsenter", "husk/cgroups", "husk/seccomp", "husk/internal/netdev", "husk/internal/resctrl", runtimeSpec, sys},
 	"specconv":              {"husk/plan", runtimeSpec, sys},
 	"nsenter":               {"husk/plan", sys},
 	"plan":                  {sys},
@@ -29,9 +29,11 @@ var graph = map[string][]string{
 	"internal/linux":        {sys},
 	"internal/netdev":       {sys},
 	"internal/dbus":         {sys},
+	"internal/resctrl":      {runtimeSpec, sys},
 	"internal/jsonscan":     {},
 	"internal/jsonscan/gen": {},
 	"internal/fdtest":       {sys},
+	"internal/resctrltest":  {sys},
 	"internal/archtest":     {},
 }
 

@@ -29,6 +29,15 @@ func Bool[T ~bool](d *Decoder, v *T) error {
 	return err
 }
 
+// Any reads true or false into v, which several members share: one true is
+// enough.
+func Any[T ~bool](d *Decoder, v *T) error {
+	b := *v
+	err := Bool(d, v)
+	*v = *v || b
+	return err
+}
+
 // Int reads an integer into v; one that v can't hold is an error.
 func Int[T ~int | ~int8 | ~int16 | ~int32 | ~int64](d *Decoder, v *T) error {
 	if d.Null() {

@@ -223,6 +223,16 @@ func TestProcessLife(t *testing.T) {
 	}
 }
 
+func TestMountsOf(t *testing.T) {
+	places, err := MountsOf("none such", "proc")
+	if err != nil || !slices.Contains(places, "/proc") {
+		t.Errorf("procfs is mounted on %q, %v", places, err)
+	}
+	if places, err := MountsOf("none such"); len(places) > 0 || err != nil {
+		t.Errorf("a file system that does not exist is mounted on %q, %v", places, err)
+	}
+}
+
 func TestBootID(t *testing.T) {
 	a, err := BootID()
 	if b, _ := BootID(); err != nil || len(a) != 36 || a != b {

@@ -111,7 +111,7 @@ func TestMove(t *testing.T) {
 	s.has("-n other link show eth0", "mtu 1420", "02:00:00:00:00:07", "UP", index)
 	s.has("-n other addr show dev eth0", "10.1.2.3/24 brd 10.1.2.255 scope global eth0:x", "10.1.2.4/24 scope global secondary eth0",
 		"10.9.9.1 peer 10.9.9.2/32", "noprefixroute", "!10.3.3.3", "!10.4.4.4", "fd00::7/64", "nodad", "!fd00::8", "fd00::9/64", "deprecated")
-	s.has("link show", "!a0:", "b0")
+	s.has("link show", "! a0", "b0")
 	s.check(d.Back())
 	s.has("link show a0", "UP", index)
 	s.has("addr show dev a0", "10.1.2.3/24 brd 10.1.2.255 scope global a0:x", "10.1.2.4/24 scope global secondary a0", "fd00::7/64")
@@ -188,7 +188,7 @@ func TestRefusedMoves(t *testing.T) {
 	t.Log(err)
 	s.has("link show a0", "UP")
 	s.has("addr show a0", "10.0.0.1/24", "fd00::1/64")
-	s.has("-n other link show", "!eth0", "!a0")
+	s.has("-n other link show", "!eth0", "! a0:")
 }
 
 func TestSame(t *testing.T) {

@@ -202,7 +202,13 @@ var configurations = []bad{
 	{name: "network device can't be moved", changes: `/linux/netDevices {"lo": {"name": "lo1"}}`, want: `/linux/netDevices/lo: move network device "lo": move it to the other network namespace: invalid argument`},
 	{name: "network device without namespace", changes: "/linux/namespaces/1\n/linux/netDevices {\"a\": {}}", want: "/linux/netDevices: unable to move network devices without a NET namespace"},
 	{name: "network device into our own namespace", changes: "/linux/namespaces/1/path \"/proc/self/ns/net\"\n/linux/netDevices {\"lo\": {}}", want: "/linux/netDevices: move network devices: the container's network namespace is the runtime's own"},
-	{name: "rdt", changes: `/linux/intelRdt {"closID": "../x"}`, want: `/linux/intelRdt/closID: invalid intelRdt.ClosID "../x" & /linux/intelRdt: intelRdt is not supported by this release`},
+	{name: "rdt", changes: `/linux/intelRdt {"closID": "../x"}`, want: `/linux/intelRdt/closID: invalid intelRdt.ClosID "../x"`},
+	{name: "rdt below a group", changes: `/linux/intelRdt {"closID": "mon_groups/x"}`, want: `/linux/intelRdt/closID: invalid intelRdt.ClosID "mon_groups/x"`},
+	{name: "rdt with lines", changes: `/linux/intelRdt {"memBwSchema": "MB:0=1\nL3:0=f"}`, want: "/linux/intelRdt/memBwSchema: contains nul byte or new line"},
+	{name: "rdt with another schema", changes: `/linux/intelRdt {"memBwSchema": "L3:0=f"}`, want: `/linux/intelRdt/memBwSchema: "L3:0=f" does not start with "MB:"`},
+	{name: "rdt schemata too long", changes: `/linux/intelRdt {"schemata": ["` + long + `"]}`, want: "/linux/intelRdt/schemata/0: is longer than 4095 bytes"},
+	{name: "rdt schemata are text", changes: `/linux/intelRdt {"schemata": "L3:0=f"}`, want: "parse config.json: /linux/intelRdt/schemata: expected an array, found a string"},
+	{name: "rdt monitoring is a word", changes: `/linux/intelRdt {"enableMBM": "yes"}`, want: "parse config.json: /linux/intelRdt/enableMBM: expected true or false, found a string"},
 
 	// Seccomp.
 	{name: "seccomp without default", changes: `/linux/seccomp {"syscalls": []}`, want: "/linux/seccomp/defaultAction: is required: one of"},
@@ -214,8 +220,5 @@ var configurations = []bad{
 	{name: "seccomp argument 6", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["open"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]}`, want: "/linux/seccomp/syscalls/0/args/0/index: 6 is out of range (0 to 5)"},
 	{name: "seccomp errno too large", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 5000}`, want: "/linux/seccomp/defaultErrnoRet: 5000 is out of range (0 to 4095)"},
 	{name: "seccomp errno for allow", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}`, want: `/linux/seccomp/defaultErrnoRet: the action "SCMP_ACT_ALLOW" does not support an errno`},
-	{name: "seccomp notify", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}`, want: "/linux/seccomp/syscalls/0/action: SCMP_ACT_NOTIFY needs a listenerPath"},
-	{name: "seccomp notify of write", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}]}`, want: "/linux/seccomp/syscalls/0/names/0: SCMP_ACT_NOTIFY cannot be used for the write syscall"},
-	{name: "seccomp notify by default", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/run/agent"}`, want: "/linux/seccomp/defaultAction: SCMP_ACT_NOTIFY cannot be used as default action"},
-	{name: "seccomp metadata for nobody", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}`, want: "/linux/seccomp/listenerMetadata: must not be set without listenerPath"},
+	{name: "seccomp notify", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}`, want: "/linux/seccomp/syscalls/0/action: SCMP_ACT_NOTIFY is not supported by this release"},
 }

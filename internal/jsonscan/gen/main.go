@@ -8,7 +8,10 @@
 //		-types Spec -present VM -out decode_gen.go
 //
 // A type named by -present is not decoded: a pointer to it is only set to a
-// zero value where the document has an object.
+// zero value where the document has an object. -older names members that a
+// type had in older versions, each with the bool field that has taken its
+// place: enableCMT=LinuxIntelRdt.EnableMonitoring. The field is true if any of
+// them is.
 package main
 
 import (
@@ -36,10 +39,12 @@ func main() {
 	flag.StringVar(&g.qualifier, "name", "", "name under which to import that package, empty for .")
 	roots := flag.String("types", "", "types to decode, separated by commas")
 	present := flag.String("present", "", "types of which to record only the presence")
+	older := flag.String("older", "", "members of older versions, NAME=TYPE.FIELD")
 	out := flag.String("out", "decode_gen.go", "file to write")
 	flag.Parse()
 
 	g.present = strings.Split(*present, ",")
+	g.older = strings.Split(*older, ",")
 	if err := g.run(*pkg, *from, strings.Split(*roots, ","), *out); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
@@ -49,6 +54,7 @@ func main() {
 type generator struct {
 	qualifier string
 	present   []string
+	older     []string
 	types     map[string]ast.Expr // by name: what the package declares
 	queue     []string            // structs to write functions for
 	usesOS    bool
@@ -126,6 +132,7 @@ func (g *generator) function(name string) error {
 	if err := g.fields(s, &cases, &keys); err != nil {
 		return err
 	}
+	g.olderFields(name, &cases, &keys)
 	fmt.Fprintf(&g.body, `
 func %s(d *jsonscan.Decoder, v *%s) error {
 	return d.Object(func(key string) error {
@@ -173,6 +180,19 @@ func (g *generator) fields(s *ast.StructType, cases *strings.Builder, keys *[]st
 		fmt.Fprintf(cases, "\t\tcase %q:\n\t\t\treturn %s\n", key, call)
 	}
 	return nil
+}
+
+// olderFields writes the cases for members that the struct no longer has.
+func (g *generator) olderFields(name string, cases *strings.Builder, keys *[]string) {
+	for _, o := range g.older {
+		key, field, _ := strings.Cut(o, "=")
+		if field, ok := strings.CutPrefix(field, name+"."); ok {
+			*keys = append(*keys, key)
+			text := strings.ReplaceAll(cases.String(), "jsonscan.Bool(d, &v."+field+")", "jsonscan.Any(d, &v."+field+")")
+			cases.Reset()
+			fmt.Fprintf(cases, "%s\t\tcase %q:\n\t\t\treturn jsonscan.Any(d, &v.%s)\n", text, key, field)
+		}
+	}
 }
 
 // jsonName returns the member name in the field's tag.

@@ -11,6 +11,7 @@ import (
 func TestUpToDate(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "decode_gen.go")
 	g := generator{qualifier: "specs", present: []string{"Solaris", "Windows", "VM", "ZOS", "FreeBSD"}}
+	g.older = []string{"enableCMT=LinuxIntelRdt.EnableMonitoring", "enableMBM=LinuxIntelRdt.EnableMonitoring"}
 	if err := g.run("specconv", "github.com/opencontainers/runtime-spec/specs-go", []string{"Spec"}, out); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,5 @@
+//go:build !stoppoint
+
+package resctrl
+
+func testRoot() string { return "" }
