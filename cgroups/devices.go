@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -233,3 +234,20 @@ func allowsAll(rules []rule) bool {
 
 // pointer names the place of a rule.
 func (r *rule) pointer() string { return resourcesAt + "/devices/" + strconv.Itoa(r.at) }
+
+// DeviceList writes rules, completed by those of DefaultDeviceRules, in a short form for comparisons.
+func DeviceList(in []specs.LinuxDeviceCgroup) (string, error) {
+	rules, err := deviceRules(in)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for i := range rules {
+		verdict := "-"
+		if rules[i].allow {
+			verdict = "+"
+		}
+		b.WriteString(verdict + rules[i].String() + "\n")
+	}
+	return b.String(), nil
+}

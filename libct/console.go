@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,7 +34,7 @@ func giveConsole(master *os.File, socket string, take func(*os.File) error) erro
 		if err != nil {
 			return fmt.Errorf("read the terminal's number: %w", err)
 		}
-		if err := sendFile(socket, "/dev/pts/"+strconv.Itoa(number), master); err != nil {
+		if err := sendFile(socket, "/dev/pts/"+strconv.Itoa(number), master, 0); err != nil {
 			return fmt.Errorf("send the terminal: %w", err)
 		}
 		return nil
@@ -70,22 +71,39 @@ func clearONLCR(master *os.File) error {
 	return nil
 }
 
-// sendFile connects to a unix socket and sends one message: the payload and the descriptor.
-func sendFile(socket, payload string, file *os.File) error {
-	fd, err := connect(socket)
+// sendFile connects to a unix socket and sends one message: the payload and the descriptor. A limit other than 0 is how long
+// the other side may keep us waiting.
+func sendFile(socket, payload string, file *os.File, limit time.Duration) error {
+	fd, err := connect(socket, limit)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := unix.Sendmsg(fd, []byte(payload), unix.UnixRights(int(file.Fd())), nil, unix.MSG_NOSIGNAL); err != nil {
-		return fmt.Errorf("write to socket %s: %w", socket, err)
+	rights := unix.UnixRights(int(file.Fd()))
+	for rest := []byte(payload); len(rest) > 0; {
+		n, err := unix.SendmsgN(fd, rest, rights, nil, unix.MSG_NOSIGNAL)
+		switch err {
+		case nil:
+			rest, rights = rest[n:], nil
+		case unix.EINTR:
+		default:
+			return fmt.Errorf("write to socket %s: %w", socket, orLate(err, limit))
+		}
 	}
 	return nil
 }
 
+// orLate names the errno of a socket with a limit by what it means.
+func orLate(err error, limit time.Duration) error {
+	if err == unix.EAGAIN {
+		return fmt.Errorf("nobody takes it within %v", limit)
+	}
+	return err
+}
+
 // connect connects to a unix socket by path, of whatever length: a socket address holds 108 bytes, a descriptor's name in
-// /proc fits.
-func connect(path string) (int, error) {
+// /proc fits. A limit other than 0 is how long connecting, and each write after it, may take.
+func connect(path string, limit time.Duration) (int, error) {
 	dir, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("connect to socket %s: %w", path, err)
@@ -103,17 +121,17 @@ func connect(path string) (int, error) {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connect to socket %s: %w", path, unix.ENAMETOOLONG)
 	}
-	for {
-		err = unix.Connect(fd, &unix.SockaddrUnix{Name: name})
-		if err != unix.EINTR {
-			break
+	if limit > 0 {
+		tv := unix.NsecToTimeval(int64(limit))
+		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv)
+	}
+	for err == nil || err == unix.EINTR {
+		if err = unix.Connect(fd, &unix.SockaddrUnix{Name: name}); err == nil {
+			return fd, nil
 		}
 	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, fmt.Errorf("connect to socket %s: %w", path, err)
-	}
-	return fd, nil
+	unix.Close(fd)
+	return -1, fmt.Errorf("connect to socket %s: %w", path, orLate(err, limit))
 }
 
 // writePidFile writes a pid in decimal, without a newline: containerd's reader takes none. The file appears complete.

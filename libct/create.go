@@ -117,7 +117,7 @@ func (k *creation) makeCgroup() (err error) {
 	rec.OCIVersion, rec.Bundle, rec.Rootfs, rec.Annotations = k.spec.Version, k.o.Bundle, k.host.Rootfs, k.spec.Annotations
 	rec.OwnPidns = specconv.IsNew(k.spec, specs.PIDNamespace)
 	rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace)
-	rec.NoKeyring = k.o.NoNewKeyring
+	rec.NoKeyring, rec.Listener = k.o.NoNewKeyring, hasListener(k.host)
 	if h := k.spec.Hooks; h != nil {
 		rec.Poststart, rec.Poststop = len(h.Poststart) > 0, len(h.Poststop) > 0
 	}
@@ -127,6 +127,7 @@ func (k *creation) makeCgroup() (err error) {
 		Annotations: k.spec.Annotations,
 	}
 	cfg.UserManager = cfg.Systemd && userManager()
+	k.r.warnResources(cfg.Resources)
 	rec.Rootless = cfg.Rootless
 	if k.cgroup, err = cgroups.New(cfg); err != nil {
 		return err
@@ -314,7 +315,7 @@ func (k *creation) created() error {
 	}
 	stopPoint("create-saved")
 	if k.o.PidfdSocket != "" {
-		if err := sendFile(k.o.PidfdSocket, "standard", k.process.Pidfd); err != nil {
+		if err := sendFile(k.o.PidfdSocket, "standard", k.process.Pidfd, 0); err != nil {
 			return fmt.Errorf("send the pidfd: %w", err)
 		}
 	}

@@ -89,6 +89,8 @@ var hints = []struct {
 	{"join a new session keyring", unix.EDQUOT, "the user has too many keys: sysctl kernel.keys.maxkeys and kernel.keys.maxbytes"},
 	{"change to directory", unix.ENOENT, "the working directory does not lie inside the container"},
 	{"make device", unix.EPERM, "making device nodes needs CAP_MKNOD"},
+	{"load the seccomp filter", unix.EBUSY, "SCMP_ACT_NOTIFY: the runtime itself runs under a filter with a listener, and the kernel has one at most"},
+	{"load the seccomp filter", unix.EMFILE, "SCMP_ACT_NOTIFY: RLIMIT_NOFILE leaves no room for the listener"},
 	{"load the seccomp filter", unix.EINVAL, "the kernel does not know a flag or action of the filter"},
 	{"start a session", unix.EPERM, "the process leads a process group already"},
 }

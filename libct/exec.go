@@ -22,6 +22,7 @@ type execution struct {
 	r       *Runtime
 	o       *ExecOptions
 	c       *container
+	status  Status // of the container
 	spec    *specs.Spec
 	process *specs.Process
 	stdin   *os.File // in place of the caller's streams: a hook's
@@ -47,11 +48,11 @@ func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
 		return -1, err
 	}
 	defer c.close()
-	if err := c.canExec(o.IgnorePaused); err != nil {
-		return -1, err
-	}
 	x := &execution{r: r, o: &o, c: c, signals: catch(o.Signals, o.Detach)}
 	defer x.close()
+	if x.status, err = c.canExec(o.IgnorePaused); err != nil {
+		return -1, err
+	}
 	if x.spec, err = c.spec(); err != nil {
 		return -1, err
 	}
@@ -85,17 +86,17 @@ func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
 var errStopped = errors.New("cannot exec in a stopped container")
 
 // canExec: the texts are runc's.
-func (c *container) canExec(ignorePaused bool) error {
+func (c *container) canExec(ignorePaused bool) (Status, error) {
 	status, err := c.status()
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case status == Stopped:
-		return errStopped
+		return "", errStopped
 	case status == Paused && !ignorePaused:
-		return errors.New("cannot exec in a paused container (use --ignore-paused to override)")
+		return "", errors.New("cannot exec in a paused container (use --ignore-paused to override)")
 	}
-	return nil
+	return status, nil
 }
 
 // start brings the process to life; on return it is the program that was asked for.
@@ -133,7 +134,7 @@ func (x *execution) start() error {
 	}
 	stopPoint("exec-running")
 	if x.o.PidfdSocket != "" {
-		if err := sendFile(x.o.PidfdSocket, "setns", x.child.Pidfd); err != nil {
+		if err := sendFile(x.o.PidfdSocket, "setns", x.child.Pidfd, 0); err != nil {
 			x.child.Kill()
 			return fmt.Errorf("send the pidfd: %w", err)
 		}
@@ -272,10 +273,13 @@ func (x *execution) spawn(p *plan.Plan, init *os.File) (err error) {
 
 // serve answers the gates until the program runs.
 func (x *execution) serve(p *plan.Plan) error {
+	unserved := hasListener(x.host)
 	for {
 		e, err := x.child.Next()
 		var op *nsenter.OpError
 		switch {
+		case errors.Is(err, io.EOF) && unserved:
+			return errUnserved
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &op) && op.Origin.Step == specconv.StepEnterPids && op.Errno == unix.ENOMEM:
@@ -289,15 +293,21 @@ func (x *execution) serve(p *plan.Plan) error {
 				return err
 			}
 			continue
-		case e.Gate.Step != specconv.GateFilter:
-			return fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
 		}
 		stopPoint("exec-gate")
-		code, err := x.filter.wait(x.r.debug)
-		if err != nil {
-			return err
+		switch e.Gate.Step {
+		case specconv.GateFilter:
+			var code []byte
+			if code, err = x.filter.wait(x.r.debug); err == nil {
+				err = x.child.Answer(plan.FilterAnswer(p.GateData(e.Op), code))
+			}
+		case specconv.GateListener:
+			unserved = false
+			err = x.c.agent(x.spec.Linux.Seccomp, x.child.Pid, x.status).serve(&x.child.Conn, e, int(x.child.Pidfd.Fd()))
+		default:
+			err = fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
 		}
-		if err := x.child.Answer(plan.FilterAnswer(p.GateData(e.Op), code)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -341,7 +351,7 @@ func (c *container) startContainerHook(spec *specs.Spec, h *specs.Hook) error {
 	if h.Env != nil {
 		p.Env = h.Env
 	}
-	x := &execution{r: c.r, o: &ExecOptions{}, c: c, spec: spec, process: &p, stdin: run.stdin, output: run.output, path: h.Path}
+	x := &execution{r: c.r, o: &ExecOptions{}, c: c, status: Created, spec: spec, process: &p, stdin: run.stdin, output: run.output, path: h.Path}
 	defer x.close()
 	if err := x.start(); err != nil {
 		return err

@@ -22,6 +22,8 @@ type filter struct {
 // cacheDir is the directory of compiled filters below the state root; checkID keeps it from being a container's.
 const cacheDir = ".cache"
 
+const filterFlags = "seccomp filter flags: %d" // runc's words
+
 // filterFacts takes the filter from the cache, or starts to compile it: the child is set up meanwhile.
 func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host) (*filter, error) {
 	if !seccomp.Enabled(p) {
@@ -35,6 +37,7 @@ func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host) (*filter,
 	if f.cache != nil {
 		if ready, ok := f.cache.Get(f.key); ok {
 			h.Filter, h.FilterFlags = instructions(ready), ready.Flags
+			r.debug(filterFlags, h.FilterFlags)
 			f.close()
 			return nil, nil
 		}
@@ -44,6 +47,7 @@ func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host) (*filter,
 		return nil, fmt.Errorf("/linux/seccomp: %w", err)
 	}
 	h.FilterPending, h.FilterFlags = true, f.pending.Flags()
+	r.debug(filterFlags, h.FilterFlags)
 	return f, nil
 }
 

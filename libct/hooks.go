@@ -101,13 +101,7 @@ type hookRun struct {
 
 // prepareHook makes the streams of a hook. One that runs inside is told the pid as it is seen there (runtime.md#state).
 func (c *container) prepareHook(status Status, inside bool) (*hookRun, error) {
-	s := ContainerState{
-		OCIVersion: c.rec.OCIVersion, ID: c.id, Pid: c.rec.Pid, Status: status, Bundle: c.rec.Bundle, Rootfs: c.rec.Rootfs,
-		Created: c.rec.Created, Annotations: c.rec.Annotations, Owner: "",
-	}
-	if status == Stopped {
-		s.Pid = 0
-	}
+	s := c.stateAs(status)
 	if inside {
 		pid, err := linux.InnerPid(s.Pid)
 		if err != nil {

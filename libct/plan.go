@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"husk/cgroups"
+	"husk/seccomp"
 	"husk/specconv"
 )
 
@@ -25,7 +26,13 @@ func (r *Runtime) Plan(bundle string) (string, error) {
 		return "", err
 	}
 	h.Cgroup = cgroupFacts(m.State(), &cgroups.Placement{})
-	h.StartGate, h.FilterPending = true, spec.Linux.Seccomp != nil
+	h.StartGate = true
+	if seccomp.Enabled(spec.Linux.Seccomp) {
+		h.FilterPending = true
+		if h.FilterFlags, err = seccomp.Flags(spec.Linux.Seccomp); err != nil {
+			return "", err
+		}
+	}
 	p, err := specconv.Compile(spec, h)
 	if err != nil {
 		return "", err

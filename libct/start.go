@@ -39,7 +39,7 @@ func (r *Runtime) Start(id string) error {
 		return fmt.Errorf("cannot start a container in the %s state", status)
 	}
 	stopPoint("start-locked")
-	fd, err := connect(c.gatePath())
+	fd, err := connect(c.gatePath(), 0)
 	if err != nil {
 		return fmt.Errorf("start container %s: %w", id, err)
 	}
@@ -68,10 +68,13 @@ func (c *container) startOp(op int) plan.Origin {
 
 // awaitExec answers the gates between the start and the program.
 func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
+	unserved := c.rec.Listener
 	for {
 		e, err := conn.Next()
 		var op *nsenter.OpError
 		switch {
+		case errors.Is(err, io.EOF) && unserved:
+			return errUnserved
 		case errors.Is(err, io.EOF):
 			return nil // execve has closed the socket, or the process is dead, which a container may be at any time
 		case errors.As(err, &op):
@@ -80,13 +83,19 @@ func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
 			return err
 		}
 		stopPoint("start-gate")
-		if e.Gate.Step != specconv.GateStart {
-			return fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
+		switch e.Gate.Step {
+		case specconv.GateStart:
+			if err := c.r.runHooks(c, "startContainer"); err != nil {
+				return &hookError{err}
+			}
+			err = conn.Answer(nil)
+		case specconv.GateListener:
+			unserved = false
+			err = c.serveInit(conn, e)
+		default:
+			err = fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
 		}
-		if err := c.r.runHooks(c, "startContainer"); err != nil {
-			return &hookError{err}
-		}
-		if err := conn.Answer(nil); err != nil {
+		if err != nil {
 			return err
 		}
 	}

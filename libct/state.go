@@ -52,7 +52,9 @@ type record struct {
 	Poststop    bool // config.json has poststop hooks
 	HostMount   bool // no mount namespace: the root is mounted on the host, delete unmounts it
 	NoKeyring   bool // --no-new-keyring
+	Listener    bool // the filter has a listener, which start hands over
 	End         End  // with phase stopped
+	Asked       asked
 
 	// StartOps are the origins of the plan's ops behind the start gate, by index: "JSON pointer\nstep".
 	StartOps map[string]string
@@ -96,11 +98,15 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendBool(dst, "poststop", rec.Poststop)
 	dst = appendBool(dst, "host_mount", rec.HostMount)
 	dst = appendBool(dst, "no_new_keyring", rec.NoKeyring)
+	dst = appendBool(dst, "seccomp_listener", rec.Listener)
 	if rec.Phase == phaseStopped {
 		if rec.End.Known {
 			dst = appendUint(dst, "wait_status", uint64(rec.End.Status))
 		}
 		dst = appendBool(dst, "oom_killed", rec.End.OOMKilled)
+	}
+	if rec.Asked != (asked{}) {
+		dst = rec.Asked.append(appendKey(dst, "asked"))
 	}
 	dst = appendMap(dst, "start_ops", rec.StartOps)
 	dst = appendText(dst, "cgroup_version", rec.Cgroup.Version)
@@ -218,11 +224,15 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Bool(d, &rec.HostMount)
 	case "no_new_keyring":
 		return jsonscan.Bool(d, &rec.NoKeyring)
+	case "seccomp_listener":
+		return jsonscan.Bool(d, &rec.Listener)
 	case "wait_status":
 		rec.End.Known = true
 		return jsonscan.Uint(d, &rec.End.Status)
 	case "oom_killed":
 		return jsonscan.Bool(d, &rec.End.OOMKilled)
+	case "asked":
+		return d.Object(func(key string) error { return rec.Asked.field(d, key) })
 	case "start_ops":
 		return jsonscan.Map(d, &rec.StartOps, jsonscan.Text)
 	}

@@ -49,6 +49,8 @@ func fullRecord() record {
 		Poststop:  true,
 		HostMount: true,
 		NoKeyring: true,
+		Listener:  true,
+		Asked:     asked{MemoryLimit: -1, MemorySwap: 5, DeviceRules: "+c 1:3 rw\n"},
 		StartOps:  map[string]string{"7": "/process/args/0\nexec /bin/sh"},
 	}
 }

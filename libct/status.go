@@ -45,6 +45,11 @@ func (c *container) state() (*ContainerState, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.stateAs(status), nil
+}
+
+// stateAs is the state of a container whose status is known.
+func (c *container) stateAs(status Status) *ContainerState {
 	s := &ContainerState{
 		OCIVersion:  c.rec.OCIVersion,
 		ID:          c.id,
@@ -59,7 +64,7 @@ func (c *container) state() (*ContainerState, error) {
 		s.Pid = 0
 		s.End = c.lastKnown()
 	}
-	return s, nil
+	return s
 }
 
 // status looks how the container is at the moment.

@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"husk/internal/linux"
 	"husk/plan"
 )
 
@@ -31,6 +33,7 @@ func NewConn(socket *os.File, origin func(op int) plan.Origin) *Conn {
 type Event struct {
 	Gate  plan.Origin // the gate that it stands at, or zero
 	Op    int         // its place in the plan
+	FD    int         // number of the descriptor that the gate is for, in the interpreter; 0: of none
 	Files []*os.File  // what it has sent since the last event; the caller's from now on
 	Pid   int         // of the process that goes on, if the plan has forked
 }
@@ -56,7 +59,7 @@ func (c *Conn) Next() (Event, error) {
 		switch m.Kind {
 		case plan.MessageFD:
 		case plan.MessageGate:
-			e := Event{Gate: c.origin(m.Op), Op: m.Op, Files: c.files}
+			e := Event{Gate: c.origin(m.Op), Op: m.Op, FD: int(m.Value), Files: c.files}
 			c.files = nil
 			return e, nil
 		case plan.MessagePid:
@@ -67,6 +70,14 @@ func (c *Conn) Next() (Event, error) {
 			return Event{}, fmt.Errorf("read from the interpreter: unknown message %d", m.Kind)
 		}
 	}
+}
+
+// Ready waits until Next has something to report, or the time is over.
+func (c *Conn) Ready(timeout time.Duration) (bool, error) {
+	if len(c.held) > 0 {
+		return true, nil
+	}
+	return linux.PollIn(int(c.socket.Fd()), timeout)
 }
 
 // inOrder reports the pid of a forked process before anything that the process itself has to say: it may be faster than its
@@ -101,9 +112,9 @@ func (c *Conn) receive() (plan.Message, error) {
 	for {
 		n, cn, _, _, err := unix.Recvmsg(int(c.socket.Fd()), buffer, control, unix.MSG_CMSG_CLOEXEC|unix.MSG_WAITALL)
 		switch {
-		case err == unix.EINTR:
+		case err == unix.EINTR, err == unix.ECONNRESET: // reset: it ended without reading an answer, and may have said why
 			continue
-		case err == unix.ECONNRESET || err == nil && n == 0:
+		case err == nil && n == 0:
 			return plan.Message{}, io.EOF
 		case err != nil:
 			return plan.Message{}, fmt.Errorf("read from the interpreter: %w", err)

@@ -368,9 +368,15 @@ func (b *Builder) Access(name string) {
 	b.call(unix.SYS_FACCESSAT2, cwd, Ptr(b.String(name)), Imm(unix.X_OK), Imm(unix.AT_EACCESS))
 }
 
-// Seccomp loads the filter whose struct sock_fprog is at prog: seccomp(2).
-func (b *Builder) Seccomp(flags uint32, prog Data) {
-	b.call(unix.SYS_SECCOMP, Imm(unix.SECCOMP_SET_MODE_FILTER), Imm(flags), Ptr(prog))
+// Seccomp loads the filter whose struct sock_fprog is at prog: seccomp(2). With SECCOMP_FILTER_FLAG_NEW_LISTENER it returns
+// the listener, which the next two ops must hand over (GateFor) and close.
+func (b *Builder) Seccomp(flags uint32, prog Data) Reg {
+	args := []Arg{Imm(unix.SECCOMP_SET_MODE_FILTER), Imm(flags), Ptr(prog)}
+	if flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 {
+		return b.callReg("listener", unix.SYS_SECCOMP, args...)
+	}
+	b.call(unix.SYS_SECCOMP, args...)
+	return NoReg
 }
 
 // FilterProgram is a struct sock_fprog and the instructions behind it (8 bytes each). With nil instructions it reserves
@@ -442,6 +448,12 @@ func (b *Builder) Fail(errno unix.Errno) {
 func (b *Builder) Gate(name string, to Data, size int) {
 	b.Step(name)
 	b.emit(Op{Kind: Gate, Result: NoReg, Args: [MaxArgs]Arg{Ptr(to), Imm(size)}})
+}
+
+// GateFor is a Gate that tells the number of a filter's listener as well: the parent takes a copy of it.
+func (b *Builder) GateFor(name string, listener Reg, to Data, size int) {
+	b.Step(name)
+	b.emit(Op{Kind: Gate, Result: NoReg, Args: [MaxArgs]Arg{Ptr(to), Imm(size), Val(listener)}})
 }
 
 // ReportTo makes a socket the place where failures and gates are reported.

@@ -14,7 +14,8 @@
 //	store   write a register into the data area (an SCM_RIGHTS message needs the number of a descriptor)
 //	test    compare a register or a number in the data area; on a match continue Jump ops further on
 //	fail    stop and report an errno of the plan's choosing
-//	gate    tell the parent that this point is reached, wait for its answer, put the answer into the data area
+//	gate    tell the parent that this point is reached, and the number of a descriptor that it wants; wait for its answer, put
+//	        the answer into the data area
 //	report  from here on report to another socket (the one that start connected to)
 //	clone   fork; the first process tells the parent the new pid and ends, the second one goes on
 //

@@ -8,7 +8,7 @@ import (
 // A message from the interpreter: u32 kind, u32 op index, i64 value.
 const (
 	MessageSize = 16
-	MessageGate = 1 // stands at a gate
+	MessageGate = 1 // stands at a gate; value is the number of its descriptor, if it has one
 	MessageFail = 2 // value is the errno
 	MessagePid  = 3 // value is the pid of the process that goes on
 	MessageFD   = 4 // carries a descriptor (SendFD); op and value are zero

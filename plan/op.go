@@ -117,13 +117,14 @@ const (
 	ProcFile         // a file below Proc
 	Terminal         // the pty
 	PtyMaster
-	Maybe // set on some of the ways that lead here
+	SeccompFd // the listener of the filter: the agent's, by way of the gate that follows
+	Maybe     // set on some of the ways that lead here
 	classes
 )
 
 var classNames = [classes]string{
 	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "host source", "source", "copy", "root", "fs context", "mount", "proc", "host proc",
-	"inside", "created", "proc file", "terminal", "pty master", "maybe unset",
+	"inside", "created", "proc file", "terminal", "pty master", "seccomp listener", "maybe unset",
 }
 
 func (c Class) String() string { return classNames[c] }

@@ -30,13 +30,26 @@ func (v *verifier) order() error {
 		return err
 	}
 	if at := v.firstOf(unix.SYS_SECCOMP); at >= 0 {
-		for _, op := range ops[at+1 : exec] {
+		after := ops[at+1 : exec]
+		if fd := ops[at].Result; fd != NoReg {
+			if len(after) < 2 || after[0].Kind != Gate || after[0].Args[2] != Val(fd) || after[1].Nr != unix.SYS_CLOSE || after[1].Args[0] != Val(fd) {
+				return errors.New("a listener that is not handed over and closed right after the filter")
+			}
+			after = after[2:]
+		}
+		for _, op := range after {
 			if op.Kind != Call || op.Nr != unix.SYS_CAPSET {
 				return errors.New("after the filter something else than capset and execve")
 			}
 		}
 	}
 	return v.directory()
+}
+
+// checkSeccomp: a listener is there to be handed over, and nothing else is a result.
+func checkSeccomp(v *verifier, op *Op) error {
+	listens := op.Args[1].Value&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
+	return v.wants(listens == (op.Result != NoReg), "a filter with a listener and a register for it, or without both")
 }
 
 // directory: the last change of directory is proven, and made when the mounts were in place.

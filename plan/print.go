@@ -83,6 +83,9 @@ func (p *Plan) op(op *Op) string {
 	case Fail:
 		return "fail " + unix.ErrnoName(unix.Errno(a[0].Value))
 	case Gate:
+		if a[2].Mode == Register {
+			return "gate for " + p.reg(a[2].Value)
+		}
 		return "gate"
 	case Report:
 		return "report to " + p.reg(a[0].Value)

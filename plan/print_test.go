@@ -31,7 +31,8 @@ func TestString(t *testing.T) {
 		`  prlimit64(0, RLIMIT_NOFILE, {1024, 1024}, 0)`,
 		`  setgroups(2, [10 20])`,
 		`  capset({V3, 0}, {effective 0x20, permitted 0x20, inheritable 0x20})`,
-		`  seccomp(1, 0, {1 instructions})`,
+		`  %listener = seccomp(1, SECCOMP_FILTER_FLAG_NEW_LISTENER, {1 instructions})`,
+		"  gate for %listener\n",
 		`  report to %start`,
 		`  execve("/bin/true", ["true"], ["PATH=/bin"])  [ENOENT -> `,
 	} {

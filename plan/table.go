@@ -127,7 +127,7 @@ var rules = []rule{
 		[]operand{{form: dirfd}, f(text), f(number), f(number)},
 		errnos(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG), Unset, checkAfterPivot,
 	},
-	{unix.SYS_SECCOMP, "seccomp", []operand{f(number), set(seccompNames), f(buffer)}, nil, Unset, nil},
+	{unix.SYS_SECCOMP, "seccomp", []operand{f(number), set(seccompNames), f(buffer)}, nil, SeccompFd, checkSeccomp},
 	{unix.SYS_EXECVE, "execve", []operand{f(text), f(vector), f(vector)}, errnos(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG), Unset, nil},
 }
 

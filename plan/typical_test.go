@@ -16,6 +16,7 @@ type typical struct {
 	socket, listener, ns, tasks Reg
 	source, null, rootDir, root Reg
 	dev, proc, ptmx, tty        Reg
+	seccomp                     Reg
 	scratch, prog, argv, envp   Data
 }
 
@@ -213,7 +214,10 @@ func (c *typical) finish() {
 	start := c.Accept(c.listener)
 	c.ReportTo(start)
 	c.reach("waiting")
-	c.Seccomp(0, c.prog)
+	c.seccomp = c.Seccomp(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, c.prog)
+	c.GateFor("hand the listener over", c.seccomp, c.scratch, 512)
+	c.Close(c.seccomp)
+	c.reach("served")
 	c.CapSet(0, 0, 0)
 	c.reach("filtered")
 	c.argv, c.envp = c.Argv([]string{"true"}), c.Argv([]string{"PATH=/bin"})

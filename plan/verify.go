@@ -27,11 +27,12 @@ import (
 //   - Procfs is written only through the plan's own procfs mount, or through the host's, which is proven by fstatfs and opened
 //     before a mount namespace is joined (CVE-2025-52881).
 //   - Descriptors. The first op marks every inherited descriptor close-on-exec, every call that makes one does so too. What
-//     the program must not have is closed before the plan waits for its start; afterwards only accept4 makes one.
+//     the program must not have is closed before the plan waits for its start; afterwards only accept4 and seccomp make one.
 //   - Credentials. Groups and ids once each and in that order, then capabilities; the process is invisible to tracers
 //     before it joins a namespace and again after its ids have changed. The working directory is looked up when all mounts
 //     are in place, or a mask would not cover it, and proven to lie inside the root (CVE-2024-21626).
-//   - End. After the filter only capset and execve; the last op is an execve that tolerates nothing.
+//   - End. After the filter only capset and execve; the last op is an execve that tolerates nothing. A filter's listener goes
+//     to the parent at once, before any call that the filter may leave to it, and is closed.
 func (p *Plan) Verify() error {
 	v := verifier{plan: p}
 	if err := v.start(); err != nil {
@@ -153,12 +154,20 @@ func (v *verifier) step(op *Op) error {
 		v.release()
 		return v.wants(op.Args[0].Mode == Immediate && op.Args[0].Value > 0 && op.Args[0].Value < 4096, "an errno")
 	case Gate:
-		return v.wants(op.Args[0].Mode == Address && op.Args[1].Mode == Immediate && v.data(op.Args[0], op.Args[1].Value), "room for the answer")
+		return v.gate(op)
 	case Report:
 		return v.wants(op.Args[0].Mode == Register && v.state[op.Args[0].Value] == Socket, "a socket")
 	default:
 		return v.clone(op)
 	}
+}
+
+// gate: of no descriptor but the filter's listener does the parent need the number.
+func (v *verifier) gate(op *Op) error {
+	if fd := op.Args[2]; fd != (Arg{}) && (fd.Mode != Register || v.state[fd.Value] != SeccompFd) {
+		return errors.New("the descriptor of a gate is not a seccomp listener")
+	}
+	return v.wants(op.Args[0].Mode == Address && op.Args[1].Mode == Immediate && v.data(op.Args[0], op.Args[1].Value), "room for the answer")
 }
 
 // form checks the fields that only some kinds of op have.
@@ -255,7 +264,7 @@ func (v *verifier) result(op *Op, r *rule, failed bool) error {
 		v.state[op.Args[0].Value] = Unset
 	}
 	if op.Result != NoReg {
-		if v.closed && op.Nr != unix.SYS_ACCEPT4 {
+		if v.closed && op.Nr != unix.SYS_ACCEPT4 && op.Nr != unix.SYS_SECCOMP {
 			return fmt.Errorf("%s: a descriptor after close_range", r.name)
 		}
 		v.state[op.Result] = v.class(op, r)

@@ -2,6 +2,9 @@ package plan
 
 import "golang.org/x/sys/unix"
 
+// handing is the typical plan's gate that tells the number of the filter's listener.
+const handing = 5
+
 var brokenOrder = []brokenPlan{
 	{"V4", "a descriptor without O_CLOEXEC", "mounted", func(c *typical) {
 		how := c.words(unix.O_PATH, 0, InRoot)
@@ -62,6 +65,26 @@ var brokenOrder = []brokenPlan{
 		c.Seccomp(0, c.FilterProgram([]byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}))
 	}, nil, "after the filter something else"},
 	{"V9", "a gate after the filter", "filtered", func(c *typical) { c.Gate("late", c.scratch, 1) }, nil, "after the filter something else"},
+	{"V9", "a listener that nobody gets", "", nil, func(p *Plan) {
+		nthKind(p, Gate, handing).Args[2] = Arg{}
+	}, "a listener that is not handed over"},
+	{"V9", "a listener that stays open", "", nil, func(p *Plan) {
+		p.Ops[indexOf(p, Gate, 0, handing)+1] = Op{Kind: Call, Nr: unix.SYS_SETSID, Result: NoReg}
+	}, "a listener that is not handed over and closed"},
+	{"V9", "another descriptor that is closed in place of the listener", "", nil, func(p *Plan) {
+		p.Ops[indexOf(p, Gate, 0, handing)+1].Args[0] = Val(0)
+	}, "a listener that is not handed over and closed"},
+	{"V9", "a call before the listener is handed over", "", nil, func(p *Plan) {
+		at := indexOf(p, Gate, 0, handing)
+		p.Ops[at], p.Ops[at+1], p.Ops[at+2] = p.Ops[at+2], p.Ops[at], p.Ops[at+1]
+	}, "a listener that is not handed over and closed"},
+	{"V9", "a second gate after the filter", "served", func(c *typical) { c.Gate("late", c.scratch, 1) }, nil, "after the filter something else"},
+	{"V9", "a listener without a register", "", nil, func(p *Plan) { nth(p, unix.SYS_SECCOMP, 0).Result = NoReg }, "a filter with a listener and a register"},
+	{"V9", "a register without a listener", "", nil, func(p *Plan) { nth(p, unix.SYS_SECCOMP, 0).Args[1] = Imm(0) }, "a filter with a listener and a register"},
+	{"V9", "a gate that tells the number of another descriptor", "", nil, func(p *Plan) {
+		nthKind(p, Gate, handing).Args[2] = Val(0)
+	}, "not a seccomp listener"},
+	{"V9", "a gate that tells a number", "", nil, func(p *Plan) { nthKind(p, Gate, handing).Args[2] = Imm(7) }, "not a seccomp listener"},
 	{"V9", "a filter of nothing", "", nil, func(p *Plan) {
 		prog := nth(p, unix.SYS_SECCOMP, 0).Args[2].Value
 		p.Data[prog], p.Data[prog+1] = 0, 0

@@ -20,14 +20,14 @@ import (
 
 // profile returns one of many cheap profiles.
 func profile(n int) *specs.LinuxSeccomp {
-	return &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: strconv.Itoa(n)}
+	return &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{strconv.Itoa(n)}}}}
 }
 
 // filter returns a filter that says for which profile it is.
 func filter(n int) *seccomp.Filter {
 	return &seccomp.Filter{
 		Instructions: []unix.SockFilter{{Code: 0x20, K: 4}, {Code: 6, Jt: 1, Jf: 2, K: uint32(n)}},
-		Flags:        6, Notify: n%2 == 0, Warnings: []string{"a warning", strconv.Itoa(n)},
+		Flags:        6, Warnings: []string{"a warning", strconv.Itoa(n)},
 	}
 }
 
@@ -219,7 +219,7 @@ func TestByteLimit(t *testing.T) {
 	c := open(t, dir)
 	p := profile(0)
 	for n := range 60 {
-		p.ListenerMetadata = strings.Repeat("x", 60<<10) + strconv.Itoa(n)
+		p.Syscalls[0].Names[0] = strings.Repeat("x", 60<<10) + strconv.Itoa(n)
 		if err := c.Put(seccomp.Key(p), filter(n)); err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestByteLimit(t *testing.T) {
 	if total > seccomp.MaxBytes || total < seccomp.MaxBytes/2 {
 		t.Errorf("%d bytes in %d files", total, len(files))
 	}
-	p.ListenerMetadata = strings.Repeat("x", 200<<10) // an entry nobody wants to keep
+	p.Syscalls[0].Names[0] = strings.Repeat("x", 200<<10) // an entry nobody wants to keep
 	if err := c.Put(seccomp.Key(p), filter(1)); err != nil {
 		t.Error(err)
 	}

@@ -22,11 +22,9 @@ type Filter struct {
 	// Instructions are at most 4096 and at least 1.
 	Instructions []unix.SockFilter
 	// Flags are SECCOMP_FILTER_FLAG_* bits that the running kernel knows.
-	// NEW_LISTENER is among them exactly if Notify is set.
+	// NEW_LISTENER is among them exactly if some rule is SCMP_ACT_NOTIFY: the
+	// listener that seccomp(2) then returns must be sent to the listenerPath.
 	Flags uint32
-	// Notify: some rule is SCMP_ACT_NOTIFY; the listener that seccomp(2)
-	// returns must be sent to the profile's listenerPath.
-	Notify bool
 	// Warnings are one-line remarks for the log.
 	Warnings []string
 }
@@ -70,7 +68,7 @@ func Start(p *specs.LinuxSeccomp) (*Pending, error) {
 	if err := Validate(p); err != nil {
 		return nil, err
 	}
-	bits, err := filterFlags(p)
+	bits, err := Flags(p)
 	if err != nil {
 		return nil, err
 	}
@@ -120,13 +118,6 @@ func finish(p *specs.LinuxSeccomp, bits uint32, reply *wire.Reply) (*Filter, err
 		return nil, fmt.Errorf("compile seccomp profile: /linux/seccomp: the filter has %d instructions, the kernel takes 1 to %d", n, maxInstructions)
 	}
 	f := &Filter{Instructions: append(prologue, reply.Program...), Flags: bits}
-	f.Notify = firstNotify(p) >= 0
-	if f.Notify {
-		f.Flags |= unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
-	} else {
-		// The kernel refuses it without a listener.
-		f.Flags &^= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-	}
 	if len(reply.Skipped) > 0 {
 		f.Warnings = append(f.Warnings, skippedWarning(reply))
 	}

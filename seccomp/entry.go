@@ -31,7 +31,7 @@ func appendEntry(dst []byte, key CacheKey, f *Filter) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(key.input)))
 	dst = append(dst, key.input...)
 	dst = wire.AppendFilter(dst, &wire.Filter{
-		Flags: f.Flags, Notify: f.Notify, Warnings: f.Warnings, Program: f.Instructions,
+		Flags: f.Flags, Warnings: f.Warnings, Program: f.Instructions,
 	})
 	binary.LittleEndian.PutUint64(dst[start:], sum(dst[start+8:]))
 	return dst
@@ -52,5 +52,5 @@ func parseEntry(entry []byte, key CacheKey) (*Filter, bool) {
 	if err != nil || len(w.Program) == 0 || len(w.Program) > maxInstructions {
 		return nil, false
 	}
-	return &Filter{Instructions: w.Program, Flags: w.Flags, Notify: w.Notify, Warnings: slices.Clip(w.Warnings)}, true
+	return &Filter{Instructions: w.Program, Flags: w.Flags, Warnings: slices.Clip(w.Warnings)}, true
 }

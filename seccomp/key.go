@@ -12,7 +12,7 @@ import (
 
 // generation must be raised with every change of this package that gives
 // another filter for the same profile, or another format of a cache entry.
-const generation = 1
+const generation = 2
 
 // CacheKey stands for everything a filter depends on. Keys can be compared.
 //

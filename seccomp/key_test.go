@@ -3,6 +3,7 @@ package seccomp_test
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -74,13 +75,20 @@ func changes(v reflect.Value, at string, f func(at string)) {
 	}
 }
 
-// Every field, at every depth, is in the key, and no two changes give the same.
+// Every field, at every depth, is in the key, and no two changes give the same,
+// but for what the filter does not depend on: who serves its listener.
 func TestKeyHoldsEveryField(t *testing.T) {
 	p := full()
 	seen := map[seccomp.CacheKey]string{seccomp.Key(p): "unchanged"}
 	sums := map[string]bool{seccomp.Key(p).File(): true}
 	changes(reflect.ValueOf(p).Elem(), "", func(at string) {
 		key := seccomp.Key(p)
+		if strings.HasPrefix(at, ".Listener") {
+			if seen[key] != "unchanged" {
+				t.Errorf("%s has another key", at)
+			}
+			return
+		}
 		if other, ok := seen[key]; ok {
 			t.Errorf("%s has the key of %s", at, other)
 		}
@@ -107,7 +115,9 @@ func TestKeySeparatesStrings(t *testing.T) {
 
 // What the compiler decodes is what was encoded.
 func TestProfileRoundTrip(t *testing.T) {
-	for _, p := range []*specs.LinuxSeccomp{{}, full(), docker(t), {Flags: []specs.LinuxSeccompFlag{}}} {
+	p := full()
+	p.ListenerPath, p.ListenerMetadata = "", ""
+	for _, p := range []*specs.LinuxSeccomp{{}, p, docker(t), {Flags: []specs.LinuxSeccompFlag{}}} {
 		record := wire.AppendProfile(nil, p)
 		got, err := wire.ParseProfile(record)
 		if err != nil || !reflect.DeepEqual(got, p) {

@@ -28,7 +28,7 @@ func randomCalls() map[string]uint32 {
 // filler are names that only make the profile long enough for a binary tree.
 func filler() []string {
 	return []string{
-		"write", "fstat", "lseek", "mprotect", "munmap", "brk", "readv", "writev", "madvise", "dup", "nanosleep",
+		"fstat", "lseek", "mprotect", "munmap", "brk", "readv", "writev", "madvise", "dup", "nanosleep",
 		"getitimer", "setitimer", "exit", "uname", "fcntl", "fsync", "ftruncate", "getcwd", "chdir", "fchdir",
 		"fchmod", "fchown", "umask", "getrusage", "times", "ptrace", "getuid", "getgid", "setuid", "setgid",
 		"geteuid", "getegid", "setpgid", "getppid", "setsid",
@@ -52,6 +52,8 @@ func randomProfile(r *rand.Rand) *specs.LinuxSeccomp {
 		specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual,
 	}
 	p := &specs.LinuxSeccomp{DefaultAction: pick(r, actions)}
+	actions = append(actions, specs.ActNotify) // never by default
+	p.ListenerPath = "/run/agent.sock"
 	if r.IntN(2) == 0 {
 		p.Architectures = []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32, specs.ArchAARCH64}
 	}
@@ -116,10 +118,10 @@ func applies(s *specs.LinuxSyscall, args [6]uint64) bool {
 // stands alone, see randomProfile.
 func model(p *specs.LinuxSeccomp, name string, args [6]uint64) uint32 {
 	byStrictness := []specs.LinuxSeccompAction{
-		specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActErrno, specs.ActTrace, specs.ActLog, specs.ActAllow,
+		specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActErrno, specs.ActNotify, specs.ActTrace, specs.ActLog, specs.ActAllow,
 	}
 	returns := []uint32{
-		unix.SECCOMP_RET_KILL_PROCESS, unix.SECCOMP_RET_KILL_THREAD, unix.SECCOMP_RET_TRAP, eperm,
+		unix.SECCOMP_RET_KILL_PROCESS, unix.SECCOMP_RET_KILL_THREAD, unix.SECCOMP_RET_TRAP, eperm, unix.SECCOMP_RET_USER_NOTIF,
 		unix.SECCOMP_RET_TRACE | 1, unix.SECCOMP_RET_LOG, allow,
 	}
 	best := len(returns)

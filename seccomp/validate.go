@@ -86,8 +86,8 @@ func checkSyscall(found *problems, at string, s *specs.LinuxSyscall) {
 		case name == "":
 			found.add(fmt.Sprintf("%s/names/%d", at, i), "empty string is not a valid syscall")
 		case name == "write" && s.Action == specs.ActNotify:
-			// The process that sets the container up could need write(2) to
-			// hand over the listener.
+			// The process that sets the container up says by write(2) that
+			// there is a listener.
 			found.add(fmt.Sprintf("%s/names/%d", at, i), "SCMP_ACT_NOTIFY cannot be used for the write syscall")
 		}
 	}
@@ -138,13 +138,13 @@ func firstNotify(p *specs.LinuxSeccomp) int {
 	return slices.IndexFunc(p.Syscalls, func(s specs.LinuxSyscall) bool { return s.Action == specs.ActNotify })
 }
 
-// filterFlags returns the flags for seccomp(2). A profile that says nothing
-// about flags gets SPEC_ALLOW, an empty list means none.
-func filterFlags(p *specs.LinuxSeccomp) (uint32, error) {
-	if p.Flags == nil {
-		return unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, nil
-	}
+// Flags returns those of p's filter for seccomp(2), see Filter. A profile that
+// says nothing about flags gets SPEC_ALLOW, an empty list means none.
+func Flags(p *specs.LinuxSeccomp) (uint32, error) {
 	var bits uint32
+	if p.Flags == nil {
+		bits = unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+	}
 	for _, f := range flags() {
 		i := slices.Index(p.Flags, f.name)
 		if i < 0 {
@@ -155,5 +155,8 @@ func filterFlags(p *specs.LinuxSeccomp) (uint32, error) {
 		}
 		bits |= f.bit
 	}
-	return bits, nil
+	if firstNotify(p) >= 0 {
+		return bits | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, nil
+	}
+	return bits &^ unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, nil // the kernel refuses it without a listener
 }

@@ -88,6 +88,9 @@ var goldenPlans = []goldenPlan{
 /process/noNewPrivileges true`, nil},
 	{"seccomp-pending", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}
 /process/noNewPrivileges true`, func(h *Host) { h.Filter, h.FilterPending = nil, true }},
+	{"seccomp-notify", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}`, func(h *Host) {
+		h.FilterFlags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	}},
 	{"rlimits", `/process/rlimits [{"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}, {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 4096}]`, nil},
 	{"rlimits-few-files", `/process/rlimits [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]`, nil},
 	{"oom-score", `/process/oomScoreAdj -500`, nil},
@@ -172,6 +175,8 @@ var goldenExecs = []goldenPlan{
 	{"exec-seccomp-pending", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}`, func(h *Host) {
 		h.Filter, h.FilterPending, h.Cgroup.Joins = nil, true, []string{"tasks"}
 	}},
+	{"exec-seccomp-notify", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}
+/process/noNewPrivileges true`, func(h *Host) { h.FilterFlags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER }},
 }
 
 func cgroupV1(h *Host) {

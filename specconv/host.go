@@ -81,6 +81,9 @@ const (
 	GateFilter     = "get the seccomp filter"         // answer: plan.FilterAnswer
 	GateCreated    = "wait until the state is written"
 	GateStart      = "run the startContainer hooks"
+
+	// GateListener is the first thing under a filter with SCMP_ACT_NOTIFY: Event.FD is its listener.
+	GateListener = "hand the seccomp listener over"
 )
 
 // within says whether the clean absolute path lies below (or at) the clean absolute directory, and where.

@@ -308,7 +308,11 @@ func (c *compiler) execute() {
 	c.rlimits(true)
 	if c.filtered() {
 		c.at("load the seccomp filter", "linux", "seccomp")
-		c.b.Seccomp(c.host.FilterFlags, c.filter)
+		if listener := c.b.Seccomp(c.host.FilterFlags, c.filter); listener != plan.NoReg {
+			c.at(GateListener, "linux", "seccomp", "listenerPath")
+			c.b.GateFor(GateListener, listener, c.scratch, scratchSize)
+			c.b.Close(listener) // or the filter would go on waiting for an agent that has died
+		}
 		if c.filterNeedsAdmin() {
 			s := capabilities(c.spec.Process, c.host.Capabilities)
 			c.at("set capabilities", "process", "capabilities")

@@ -217,7 +217,7 @@ var broken = []struct{ change, pointer, msg string }{
 	{`/linux/seccomp/syscalls/1/args/0/index 6`, "/linux/seccomp/syscalls/1/args/0/index", "out of range (0 to 5)"},
 	{`/linux/seccomp/syscalls/1/args/0/op "=="`, "/linux/seccomp/syscalls/1/args/0/op", "is not one of SCMP_CMP_NE"},
 	{`/linux/seccomp/syscalls/1/args/0/op`, "/linux/seccomp/syscalls/1/args/0/op", "is required"},
-	{`/linux/seccomp/syscalls/1/action "SCMP_ACT_NOTIFY"`, "/linux/seccomp/syscalls/1/action", "SCMP_ACT_NOTIFY is not supported by this release"},
+	{`/linux/seccomp/syscalls/1/action "SCMP_ACT_NOTIFY"`, "/linux/seccomp/syscalls/1/action", "SCMP_ACT_NOTIFY needs a listenerPath"},
 	{`/linux/seccomp/syscalls/0/action "SCMP_ACT_NOTIFY"`, "/linux/seccomp/syscalls/0/names/1", "cannot be used for the write syscall"},
 	{"/linux/seccomp/defaultErrnoRet\n/linux/seccomp/defaultAction \"SCMP_ACT_NOTIFY\"", "/linux/seccomp/defaultAction", "cannot be used as default action"},
 

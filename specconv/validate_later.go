@@ -16,7 +16,6 @@ var later = []struct {
 	find    func(*specs.Spec) []string
 }{
 	{"an id-mapped mount", "config.md#mounts", findIDMappedMounts},
-	{"SCMP_ACT_NOTIFY", "config-linux.md#seccomp", findSeccompNotify},
 	{"vm", "config-vm.md", func(s *specs.Spec) []string { return found(s.VM != nil, "/vm") }},
 }
 
@@ -46,23 +45,6 @@ func findIDMappedMounts(s *specs.Spec) (pointers []string) {
 	for i, m := range s.Mounts {
 		if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 || slices.Contains(m.Options, "idmap") || slices.Contains(m.Options, "ridmap") {
 			pointers = append(pointers, at("mounts", i))
-		}
-	}
-	return pointers
-}
-
-// findSeccompNotify looks for the action only: without it, listenerPath is to
-// be ignored.
-func findSeccompNotify(s *specs.Spec) (pointers []string) {
-	if s.Linux.Seccomp == nil {
-		return nil
-	}
-	if s.Linux.Seccomp.DefaultAction == specs.ActNotify {
-		pointers = append(pointers, "/linux/seccomp/defaultAction")
-	}
-	for i, rule := range s.Linux.Seccomp.Syscalls {
-		if rule.Action == specs.ActNotify {
-			pointers = append(pointers, at("linux", "seccomp", "syscalls", i, "action"))
 		}
 	}
 	return pointers

@@ -52,7 +52,7 @@ func checkMemory(r *report, res *specs.LinuxResources) {
 	if m.Limit != nil && m.Swap != nil && *m.Limit > 0 && *m.Swap > 0 && *m.Swap < *m.Limit {
 		r.add("/memory/swap", "memory and swap together (%d) can't be limited below memory alone (%d)", *m.Swap, *m.Limit)
 	}
-	if m.Swappiness != nil && *m.Swappiness > 100 {
+	if m.Swappiness != nil && *m.Swappiness > 100 && *m.Swappiness != 1<<64-1 { // -1 is the default of some engines
 		r.add("/memory/swappiness", "%d is out of range (0 to 100)", *m.Swappiness)
 	}
 }

@@ -43,6 +43,9 @@ func checkSeccomp(r *report, l *specs.Linux) {
 	r.count(len(s.Syscalls), "seccomp", "syscalls")
 	for i := range s.Syscalls {
 		checkSyscallRule(r, &s.Syscalls[i], i)
+		if s.Syscalls[i].Action == specs.ActNotify && s.ListenerPath == "" {
+			r.add(at("seccomp", "syscalls", i, "action"), "SCMP_ACT_NOTIFY needs a listenerPath")
+		}
 	}
 }
 
@@ -56,7 +59,7 @@ func checkSyscallRule(r *report, rule *specs.LinuxSyscall, i int) {
 	for j, name := range rule.Names {
 		r.text(name, "seccomp", "syscalls", i, "names", j)
 		if name == "write" && rule.Action == specs.ActNotify {
-			// The runtime itself writes the descriptor to the listener, under the filter.
+			// Under the filter the interpreter itself writes that there is a listener.
 			r.add(at("seccomp", "syscalls", i, "names", j), "SCMP_ACT_NOTIFY cannot be used for the write syscall")
 		}
 	}

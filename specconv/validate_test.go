@@ -154,6 +154,8 @@ func TestValid(t *testing.T) {
 		`/linux/resources null`, `/linux/seccomp null`, `/linux/seccomp {"defaultAction":"SCMP_ACT_ALLOW","flags":[],"syscalls":null}`,
 		`/linux/seccomp/listenerPath "/run/agent"`, `/linux/seccomp/syscalls/0/names/- "call_of_tomorrow"`,
 		`/linux/seccomp/syscalls/- {"names":["ptrace"],"action":"SCMP_ACT_TRACE","errnoRet":65535}`,
+		"/linux/seccomp/listenerPath \"/run/agent\"\n/linux/seccomp/listenerMetadata \"any\\nthing\"\n" +
+			`/linux/seccomp/syscalls/- {"names":["mkdir","read"],"action":"SCMP_ACT_NOTIFY"}`,
 		`/linux/sysctl {"net/ipv4/conf/eth0.100/forwarding":"1","net.ipv4.conf.eth0/100.forwarding":"1","fs.mqueue.msg_max":"1","kernel.domainname":"x"}`,
 		`/linux/rootfsPropagation "rslave"`, `/linux/maskedPaths []`, `/linux/readonlyPaths null`,
 		"/linux\n/hostname", `/windows {"layerFolders":[]}`, `/solaris {}`, `/zos {}`, `/freebsd {}`, `/tomorrow {"x":[1]}`,

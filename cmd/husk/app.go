@@ -32,6 +32,7 @@ type containers interface {
 	Stats(id string) (*libct.Stats, error)
 	Samples(o libct.Samples, tell func([]libct.Sample) error) error
 	Events(id string, interval time.Duration, tell func(*libct.Event) error) error
+	Update(libct.UpdateOptions) error
 	Plan(bundle string) (string, error)
 }
 

@@ -28,6 +28,7 @@ type fake struct {
 	samples libct.Samples
 	round   []libct.Sample
 	end     libct.End
+	update  libct.UpdateOptions
 	signal  unix.Signal
 	flag    bool
 
@@ -81,6 +82,11 @@ func (f *fake) Events(id string, interval time.Duration, tell func(*libct.Event)
 		return err
 	}
 	return f.note("events " + id + " " + interval.String())
+}
+
+func (f *fake) Update(o libct.UpdateOptions) error {
+	f.update = o
+	return f.note("update " + o.ID)
 }
 
 func (f *fake) Kill(id string, signal unix.Signal, all bool) error {
@@ -153,6 +159,9 @@ func TestCommands(t *testing.T) {
 		{args: "pause", status: 1, stdout: "Incorrect Usage: ", stderr: `husk: "pause" requires exactly 1 argument(s)`},
 		{args: "resume c1", call: "resume c1"},
 		{args: "resume c1", err: errors.New("no"), call: "resume c1", status: 1, stderr: "no"},
+		{args: "update --memory 50M c1 --cpu-share 200", call: "update c1"},
+		{args: "update", status: 1, stdout: "Incorrect Usage: ", stderr: `husk: "update" requires exactly 1 argument(s)`},
+		{args: "update --cpu-quota many c1", status: 1, stdout: "Incorrect", stderr: `invalid value "many" for flag -cpu-quota: want a whole number`},
 		{args: "restore --lsm-profile x c1", status: 1, stderr: "the command restore is not implemented in this release of husk"},
 		{args: "checkpoint --help", stdout: "NAME:\n   husk checkpoint - "},
 		{args: "foo", status: 3, stderr: "No help topic for 'foo'"},

@@ -39,13 +39,13 @@ func (a *app) commands() []*command {
 		a.stateCommand(),
 		a.statsCommand(),
 		a.waitCommand(),
+		a.updateCommand(),
 		a.featuresCommand(),
 		a.helpCommand(),
 	}
 	for _, later := range [...][2]string{
 		{"checkpoint", "save the state of a running container"},
 		{"restore", "start a container from a checkpoint"},
-		{"update", "change the resource limits of a container"},
 	} {
 		list = append(list, laterCommand(later[0], later[1]))
 	}

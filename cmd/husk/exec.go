@@ -98,22 +98,27 @@ func (e *execution) run(args []string) (_ int, err error) {
 	return runtime.Exec(e.ExecOptions)
 }
 
-// maxProcess bounds the size of a process.json; it holds at most what execve takes (2 MiB) in JSON's spelling.
-const maxProcess = 32 << 20
+// maxDocument bounds the size of a JSON document; a process holds at most what execve takes (2 MiB) in JSON's spelling.
+const maxDocument = 32 << 20
 
-// readProcess reads the file of --process, which may be a pipe.
+// readDocument reads the file of an option, which may be a pipe.
+func readDocument(file *os.File, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(file, maxDocument+1))
+	if err == nil && len(data) > maxDocument {
+		err = fmt.Errorf("read %s: longer than %d bytes", name, maxDocument)
+	}
+	return data, err
+}
+
 func readProcess(path string) (*specs.Process, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxProcess+1))
+	data, err := readDocument(file, path)
 	if err != nil {
 		return nil, err
-	}
-	if len(data) > maxProcess {
-		return nil, fmt.Errorf("read %s: longer than %d bytes", path, maxProcess)
 	}
 	process, err := specconv.ParseProcess(data)
 	if err != nil {

@@ -47,6 +47,7 @@ type flag struct {
 	//	*string          the last one counts
 	//	*int             0 or more
 	//	*time.Duration   more than 0, a bare number is seconds
+	//	**int64, **uint64, **uint16    a number; nil unless it is given
 	//	*[]string        may be repeated; a value is never split
 	//	*[]uint32        ids, may be repeated
 	//	func(string) error
@@ -149,11 +150,9 @@ func (f *flag) set(value string) error {
 		*to = &on
 		return err
 	case *int:
-		n, err := strconv.ParseUint(value, 10, 31)
-		if err != nil {
-			return errors.New("want a whole number, 0 or more")
-		}
+		n, err := parseUint(value, 31)
 		*to = int(n)
+		return err
 	case *time.Duration:
 		d, err := time.ParseDuration(value)
 		if err != nil {
@@ -166,6 +165,21 @@ func (f *flag) set(value string) error {
 			return errors.New("duration interval must be greater than 0") // runc's words
 		}
 		*to = d
+	case **int64:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return errors.New("want a whole number")
+		}
+		*to = &n
+	case **uint64:
+		n, err := parseUint(value, 64)
+		*to = &n
+		return err
+	case **uint16:
+		n, err := parseUint(value, 16)
+		small := uint16(n)
+		*to = &small
+		return err
 	case *[]uint32:
 		id, err := libct.ParseID(value)
 		if err != nil {
@@ -178,6 +192,14 @@ func (f *flag) set(value string) error {
 		panic("flag " + f.name + " has a destination of an unknown kind")
 	}
 	return nil
+}
+
+func parseUint(value string, bits int) (uint64, error) {
+	n, err := strconv.ParseUint(value, 10, bits)
+	if err != nil {
+		return 0, errors.New("want a whole number, 0 or more")
+	}
+	return n, nil
 }
 
 func parseBool(value string) (bool, error) {

@@ -60,7 +60,7 @@ func (f *flag) names() string {
 	value := ""
 	switch f.to.(type) {
 	case *bool, **bool:
-	case *int, *[]uint32:
+	case *int, *[]uint32, **int64, **uint64, **uint16:
 		value = " int"
 	case *time.Duration:
 		value = " duration"

@@ -119,11 +119,19 @@ static uint64_t load(const unsigned char *at, uint64_t size)
 	}
 }
 
-static void tell(long socket, uint32_t kind, uint32_t op, long value)
+/* Ends the process. A filter may refuse even that; nothing refuses a trap. */
+static void quit(void)
+{
+	kernel(NR_EXIT_GROUP, EXIT_FAILED, 0, 0, 0, 0, 0);
+	__builtin_trap();
+}
+
+/* Says whether the message is out: to wait for an answer to one that a filter has refused would be to wait for ever. */
+static int tell(long socket, uint32_t kind, uint32_t op, long value)
 {
 	struct husk_message m = { .kind = kind, .op = op, .value = value };
 
-	kernel(NR_WRITE, socket, (long)&m, sizeof m, 0, 0, 0);
+	return kernel(NR_WRITE, socket, (long)&m, sizeof m, 0, 0, 0) == sizeof m;
 }
 
 /* Reports the failure and stays until the other side has closed the socket: it may want to look at this process. */
@@ -131,9 +139,9 @@ static void fail(long socket, uint32_t op, long error)
 {
 	char byte;
 
-	tell(socket, HUSK_MESSAGE_FAIL, op, error);
-	kernel(NR_READ, socket, (long)&byte, 1, 0, 0, 0);
-	kernel(NR_EXIT_GROUP, EXIT_FAILED, 0, 0, 0, 0, 0);
+	if (tell(socket, HUSK_MESSAGE_FAIL, op, error))
+		kernel(NR_READ, socket, (long)&byte, 1, 0, 0, 0);
+	quit();
 }
 
 static int tolerated(const struct husk_op *op, long error)
@@ -202,9 +210,13 @@ static void execute(unsigned char *plan)
 			fail(socket, i, (long)a[0]);
 			break;
 		case HUSK_KIND_GATE:
-			tell(socket, HUSK_MESSAGE_GATE, i, 0);
-			if (kernel(NR_READ, socket, (long)a[0], (long)a[1], 0, 0, 0) <= 0)
-				kernel(NR_EXIT_GROUP, EXIT_FAILED, 0, 0, 0, 0, 0); /* the parent is gone: so are we */
+			if (!tell(socket, HUSK_MESSAGE_GATE, i, (long)a[2]))
+				quit();
+			result = kernel(NR_READ, socket, (long)a[0], (long)a[1], 0, 0, 0);
+			if (result < 0)
+				fail(socket, i, -result);
+			if (!result)
+				quit(); /* the parent is gone: so are we */
 			break;
 		case HUSK_KIND_REPORT:
 			socket = (long)a[0];

@@ -220,5 +220,8 @@ var configurations = []bad{
 	{name: "seccomp argument 6", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["open"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]}`, want: "/linux/seccomp/syscalls/0/args/0/index: 6 is out of range (0 to 5)"},
 	{name: "seccomp errno too large", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 5000}`, want: "/linux/seccomp/defaultErrnoRet: 5000 is out of range (0 to 4095)"},
 	{name: "seccomp errno for allow", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}`, want: `/linux/seccomp/defaultErrnoRet: the action "SCMP_ACT_ALLOW" does not support an errno`},
-	{name: "seccomp notify", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}`, want: "/linux/seccomp/syscalls/0/action: SCMP_ACT_NOTIFY is not supported by this release"},
+	{name: "seccomp notify", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}`, want: "/linux/seccomp/syscalls/0/action: SCMP_ACT_NOTIFY needs a listenerPath"},
+	{name: "seccomp notify of write", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}]}`, want: "/linux/seccomp/syscalls/0/names/0: SCMP_ACT_NOTIFY cannot be used for the write syscall"},
+	{name: "seccomp notify by default", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/run/agent"}`, want: "/linux/seccomp/defaultAction: SCMP_ACT_NOTIFY cannot be used as default action"},
+	{name: "seccomp metadata for nobody", changes: `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}`, want: "/linux/seccomp/listenerMetadata: must not be set without listenerPath"},
 }

@@ -17,7 +17,7 @@ import (
 var commands = map[string]string{
 	"create": "create", "gate": "create", "hook-prestart": "create", "hook-createRuntime": "create", "hook-createContainer": "create",
 	"netdevice": "create", "resctrl-made": "create", "resctrl-removed": "delete", "start": "start", "hook-startContainer": "start", "hook-poststart": "start",
-	"exec": "exec", "run": "run", "pause": "pause", "delete": "delete", "hook-poststop": "delete",
+	"listener": "start", "exec": "exec", "run": "run", "pause": "pause", "update": "update", "delete": "delete", "hook-poststop": "delete",
 }
 
 // hookKinds are the hooks that have a stop point behind each.
@@ -57,14 +57,14 @@ func points(t *testing.T) (list []string) {
 	return slices.Compact(list)
 }
 
-// gates are those that create answers: of those in specconv all but the last, and that of start.
+// gates are those that create answers: of those in specconv all but the last, and those of start.
 func gates(t *testing.T) (list []string) {
 	text, err := os.ReadFile("../../specconv/host.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range regexp.MustCompile(`(?m)^\tGate(\w+)\s+= "([^"]+)"`).FindAllStringSubmatch(string(text), -1) {
-		if m[1] != "Created" && m[1] != "Start" {
+		if m[1] != "Created" && m[1] != "Start" && m[1] != "Listener" {
 			list = append(list, "gate-"+m[2])
 		}
 	}
@@ -112,6 +112,8 @@ func TestStopPoints(t *testing.T) {
 				killedAtExec(t, point)
 			case "pause":
 				killedAtPause(t, point)
+			case "update":
+				killedAtUpdate(t, point)
 			case "delete":
 				killedAtDelete(t, point)
 			case "run":
@@ -121,10 +123,13 @@ func TestStopPoints(t *testing.T) {
 	}
 }
 
-// console makes a socket that takes terminals.
-func console(b *harness.Box) string {
+// console makes a socket that takes terminals, agent one that takes listeners of filters. Nobody reads what is sent.
+func console(b *harness.Box) string { return socket(b, "console") }
+func agent(b *harness.Box) string   { return socket(b, "agent") }
+
+func socket(b *harness.Box, name string) string {
 	b.T.Helper()
-	path := filepath.Join(b.Dir, "console")
+	path := filepath.Join(b.Dir, name)
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		b.T.Fatal(err)
@@ -194,7 +199,8 @@ func killedAtCreate(t *testing.T, point string, command ...string) {
 func killedAtStart(t *testing.T, point string) {
 	b := newBox(t)
 	plug(t)
-	bundle := b.Bundle(everything, groups(t, point))
+	bundle := b.Bundle(everything, `/linux/seccomp/listenerPath "`+agent(b)+`"
+/linux/seccomp/syscalls/0/action "SCMP_ACT_NOTIFY"`, groups(t, point))
 	socket := console(b)
 	before := b.Look()
 	b.Must("create", "--bundle", bundle, "--console-socket", socket, "c")
@@ -244,6 +250,19 @@ func killedAtPause(t *testing.T, point string) {
 	}
 	b.Must("resume", "c")
 	b.Must("exec", "c", "/bin/true")
+	restored(b, bundle, before)
+}
+
+func killedAtUpdate(t *testing.T, point string) {
+	b := newBox(t)
+	bundle := b.Bundle(`/process/args ["/bin/sleep", "1000"]`)
+	before := b.Look()
+	b.Must("run", "--detach", "--bundle", bundle, "c")
+	killedAt(b, point, "update", "--memory", "64m", "--pids-limit", "50", "c")
+	if s := b.Status("c"); s != "running" {
+		t.Errorf("state is %q", s)
+	}
+	b.Must("update", "--memory", "32m", "--pids-limit", "-1", "c")
 	restored(b, bundle, before)
 }
 

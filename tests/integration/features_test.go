@@ -1,10 +1,8 @@
 package integration
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -222,7 +220,7 @@ func seccompServed(t *testing.T, v *view, served *features.Seccomp) {
 			want := map[specs.LinuxSeccompAction]string{specs.ActErrno: "EPERM", specs.ActTrace: "ENOSYS", specs.ActAllow: without["unshare:"], specs.ActLog: without["unshare:"]}[rule.Action]
 			if rule.Action == specs.ActNotify {
 				rule.Names, want = []string{"swapoff"}, without["unshare:"]
-				defer agent(b).Close()
+				newSupervisor(t, b.path("agent"))
 			}
 			s := profile(b, rule)
 			if rule.Action == specs.ActNotify {
@@ -276,25 +274,4 @@ func seccompServed(t *testing.T, v *view, served *features.Seccomp) {
 			}
 		}
 	})
-}
-
-// agent takes what a seccomp agent gets, and does nothing with it.
-func agent(b *bundle) net.Listener {
-	b.t.Helper()
-	l, err := net.Listen("unix", b.path("agent"))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			var data bytes.Buffer
-			data.ReadFrom(conn)
-			conn.Close()
-		}
-	}()
-	return l
 }

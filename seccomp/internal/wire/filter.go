@@ -9,7 +9,6 @@ import (
 // Filter is the record of a finished filter, as the cache keeps it.
 type Filter struct {
 	Flags    uint32
-	Notify   bool
 	Warnings []string
 	Program  []unix.SockFilter
 }
@@ -17,11 +16,6 @@ type Filter struct {
 // AppendFilter appends the encoding of f.
 func AppendFilter(dst []byte, f *Filter) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, f.Flags)
-	if f.Notify {
-		dst = append(dst, 1)
-	} else {
-		dst = append(dst, 0)
-	}
 	dst = appendStrings(dst, f.Warnings)
 	return AppendProgram(dst, f.Program)
 }
@@ -30,9 +24,6 @@ func AppendFilter(dst []byte, f *Filter) []byte {
 func ParseFilter(record []byte) (*Filter, error) {
 	r := &reader{rest: record}
 	f := &Filter{Flags: r.uint32()}
-	if b := r.take(1); b != nil {
-		f.Notify = b[0] != 0
-	}
 	f.Warnings = readStrings[string](r)
 	f.Program = readProgram(r)
 	if err := r.end(); err != nil {

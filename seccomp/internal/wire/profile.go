@@ -6,14 +6,14 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// AppendProfile appends the encoding of p, which holds every field of it.
+// AppendProfile appends the encoding of p. It holds every field but those about
+// the agent behind a listener, of which the filter knows nothing: the metadata
+// may be another one for each container.
 func AppendProfile(dst []byte, p *specs.LinuxSeccomp) []byte {
 	dst = appendString(dst, string(p.DefaultAction))
 	dst = appendOptional(dst, p.DefaultErrnoRet)
 	dst = appendStrings(dst, p.Architectures)
 	dst = appendStrings(dst, p.Flags)
-	dst = appendString(dst, p.ListenerPath)
-	dst = appendString(dst, p.ListenerMetadata)
 	dst = appendLen(dst, p.Syscalls)
 	for i := range p.Syscalls {
 		dst = appendSyscall(dst, &p.Syscalls[i])
@@ -39,13 +39,11 @@ func appendSyscall(dst []byte, s *specs.LinuxSyscall) []byte {
 func ParseProfile(record []byte) (*specs.LinuxSeccomp, error) {
 	r := &reader{rest: record}
 	p := &specs.LinuxSeccomp{
-		DefaultAction:    specs.LinuxSeccompAction(r.string()),
-		DefaultErrnoRet:  r.optional(),
-		Architectures:    readStrings[specs.Arch](r),
-		Flags:            readStrings[specs.LinuxSeccompFlag](r),
-		ListenerPath:     r.string(),
-		ListenerMetadata: r.string(),
-		Syscalls:         readSlice(r, 13, func() specs.LinuxSyscall { return readSyscall(r) }),
+		DefaultAction:   specs.LinuxSeccompAction(r.string()),
+		DefaultErrnoRet: r.optional(),
+		Architectures:   readStrings[specs.Arch](r),
+		Flags:           readStrings[specs.LinuxSeccompFlag](r),
+		Syscalls:        readSlice(r, 13, func() specs.LinuxSyscall { return readSyscall(r) }),
 	}
 	if err := r.end(); err != nil {
 		return nil, err
