@@ -3,6 +3,7 @@ package libct
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -178,8 +179,14 @@ func cgroupFacts(state cgroups.State, p *cgroups.Placement) specconv.Cgroup {
 	if c.V2 {
 		return c
 	}
-	for name, dir := range state.Paths {
-		if name != "" {
+	for _, name := range slices.Sorted(maps.Keys(state.Paths)) {
+		dir := state.Paths[name]
+		i := slices.IndexFunc(c.Hierarchies, func(h specconv.Hierarchy) bool { return h.Own == dir })
+		switch {
+		case name == "":
+		case i >= 0: // controllers that are mounted together can't be mounted by themselves
+			c.Hierarchies[i].Name += "," + name
+		default:
 			c.Hierarchies = append(c.Hierarchies, specconv.Hierarchy{Name: strings.TrimPrefix(name, "name="), Own: dir})
 		}
 	}
