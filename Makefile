@@ -96,6 +96,11 @@ test: ## all tests on this machine (as root; installs Debian packages that are m
 	.ci/setup test
 	tests/all
 
+.PHONY: test-vm
+test-vm: build ## all of tests/integration in an emulated machine with systemd and cgroup v2 (as root); HUSK_VM: another such machine
+	.ci/setup vm
+	GO='$(GO)' tests/vm/tests all
+
 .PHONY: demo
 demo: ## a real container from nothing (as root; installs Debian packages that are missing)
 	.ci/setup demo

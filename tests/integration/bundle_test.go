@@ -46,7 +46,7 @@ func newBundle(t *testing.T, v *view) *bundle {
 	b.Process.Terminal = false
 	b.Process.Args = []string{"/inside", "facts"}
 	b.Hostname = "inside"
-	b.Linux.CgroupsPath = "/" + env.name + "/" + b.id
+	b.Linux.CgroupsPath = v.cgroupsPath(b.id)
 	b.makeDirs("rootfs/tmp", "rootfs/etc", "rootfs/bin")
 	if err := os.Chmod(b.path("rootfs/tmp"), 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
@@ -119,7 +119,11 @@ func (r result) String() string {
 func (b *bundle) command(args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	b.t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, env.husk, append([]string{"--root", b.root}, args...)...)
+	all := []string{"--root", b.root}
+	if b.v.systemd && (args[0] == "create" || args[0] == "run") { // the other commands know by the record
+		all = append(all, "--systemd-cgroup")
+	}
+	cmd := exec.CommandContext(ctx, env.husk, append(all, args...)...)
 	cmd.WaitDelay = time.Second
 	return cmd
 }

@@ -183,7 +183,7 @@ func TestExecCgroup(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
 		b.detached("wait")
-		name := "/" + env.name + "/" + b.id
+		name := v.cgroup(b.id)
 		top := "/sys/fs/cgroup/pids" + name
 		options, line := []string{"--cgroup", "pids:sub"}, "pids:"+name+"/sub\n"
 		if v.v2 {

@@ -255,7 +255,7 @@ func TestTwoTerminals(t *testing.T) {
 		var ids []string
 		for i := range 2 {
 			b.id = fmt.Sprint(id, i)
-			b.Linux.CgroupsPath = "/" + env.name + "/" + b.id
+			b.Linux.CgroupsPath = v.cgroupsPath(b.id)
 			files, texts := receive(t, b, b.path("sock"+itoa(i)))
 			b.created("--console-socket", b.path("sock"+itoa(i)))
 			master := <-files

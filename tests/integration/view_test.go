@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A view is a mount namespace in which husk runs: one with the machine's cgroups as they are, and one that has cgroup v2
-// alone, with the controllers that no v1 hierarchy holds. All mounts in it are shared, as systemd sets up a machine, so that
+// A view is a mount namespace in which husk runs: one with the machine's cgroups as they are, one that has cgroup v2 alone,
+// with the controllers that no v1 hierarchy holds, and where systemd runs one in which that makes the cgroups. All mounts in it are shared, as systemd sets up a machine, so that
 // a mount that gets out of a container is seen. It belongs to one thread, from which all programs are started.
 type view struct {
 	name        string
 	v2          bool
+	systemd     bool
 	skip        string
 	calls       chan func()
 	hierarchies []string // as seen in this view
@@ -34,7 +35,9 @@ func (e *environment) openViews() error {
 	}
 	if fs.Type == cgroup2Magic {
 		v1.skip = "this machine has cgroup v2 alone"
-		e.views = []*view{v1, v2}
+	}
+	if hasFile("/run/systemd/system") { // sd_booted(3)
+		e.views = append(e.views, &view{name: "systemd", v2: fs.Type == cgroup2Magic, systemd: true})
 	}
 	for _, v := range e.views {
 		if v.skip != "" {
@@ -97,6 +100,21 @@ func (v *view) enter(dir string, pure bool) error {
 		}
 	}
 	return unix.Mount("", "/", "", unix.MS_SHARED|unix.MS_REC, "")
+}
+
+// cgroupsPath is what config.json says for a container, and cgroup where that is in each hierarchy.
+func (v *view) cgroupsPath(id string) string {
+	if v.systemd {
+		return "system.slice::" + id
+	}
+	return v.cgroup(id)
+}
+
+func (v *view) cgroup(id string) string {
+	if v.systemd {
+		return "/system.slice/" + id + ".scope"
+	}
+	return "/" + env.name + "/" + id
 }
 
 func (v *view) close() {

@@ -1,0 +1,362 @@
+package integration
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// systemdView runs a test where systemd makes the cgroups.
+func systemdView(t *testing.T, test func(*testing.T, *view)) {
+	t.Helper()
+	if env.skip != "" {
+		t.Skip(env.skip)
+	}
+	for _, v := range env.views {
+		if v.systemd {
+			test(t, v)
+			return
+		}
+	}
+	t.Skip("systemd does not run on this machine (make test-vm has one where it does)")
+}
+
+// A busWatch stands between husk and the message bus and keeps what husk says.
+type busWatch struct {
+	listener net.Listener
+	mu       sync.Mutex
+	said     bytes.Buffer
+	calls    int // connections
+}
+
+const systemBus = "/run/dbus/system_bus_socket"
+
+// watchBus has every husk command of the test call the bus by way of the watch.
+func watchBus(t *testing.T) *busWatch {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &busWatch{listener: listener}
+	t.Cleanup(func() { listener.Close() })
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+name)
+	go func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("unix", systemBus)
+			if err != nil {
+				from.Close()
+				continue
+			}
+			w.mu.Lock()
+			w.calls++
+			w.mu.Unlock()
+			go func() {
+				io.Copy(from, to)
+				from.Close()
+			}()
+			go func() {
+				io.Copy(io.MultiWriter(to, w), from)
+				to.Close()
+			}()
+		}
+	}()
+	return w
+}
+
+// Write keeps what was said.
+func (w *busWatch) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said.Write(p)
+}
+
+// since returns the connections and the calls of systemd since the last time, in the order of names.
+func (w *busWatch) since() (connections int, calls string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, member := range []string{
+		"AttachProcessesToUnit", "FreezeUnit", "GetUnit", "KillUnit", "Ping", "ResetFailedUnit", "SetUnitProperties", "StartTransientUnit", "StopUnit", "Subscribe", "ThawUnit",
+	} {
+		calls += strings.Repeat(member+" ", bytes.Count(w.said.Bytes(), []byte("\x00"+member+"\x00")))
+	}
+	connections = w.calls
+	w.said.Reset()
+	w.calls = 0
+	return connections, strings.TrimSpace(calls)
+}
+
+// systemd is asked once to make a container, and once to end it; nothing else asks it anything.
+func TestSystemdCalls(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		w := watchBus(t)
+		b := newBundle(t, v)
+		b.Process.Args = []string{"/inside", "wait"}
+		b.save()
+		b.must("create", "--bundle", b.dir, b.id)
+		said := func(what string, connections int, calls string) {
+			t.Helper()
+			gotConnections, got := w.since()
+			equal(t, "connections for "+what, gotConnections, connections)
+			equal(t, "calls for "+what, got, calls)
+		}
+		said("create", 1, "StartTransientUnit")
+		b.must("start", b.id)
+		b.must("exec", b.id, "/inside", "facts")
+		b.must("state", b.id)
+		b.must("ps", b.id)
+		b.must("list")
+		b.must("pause", b.id)
+		b.must("resume", b.id)
+		b.must("events", "--stats", b.id)
+		b.must("kill", b.id, "URG")
+		b.must("kill", "--all", b.id, "URG")
+		said("start, exec, state, ps, list, pause, resume, events, kill", 0, "")
+		b.must("update", "--pids-limit", "77", b.id)
+		said("update", 1, "Ping SetUnitProperties")
+		b.must("kill", b.id, "KILL")
+		said("kill", 0, "")
+		b.must("delete", "--force", b.id)
+		said("delete", 1, "ResetFailedUnit StopUnit")
+	})
+}
+
+// systemctl asks the real bus.
+func systemctl(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("systemctl", args...)
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "DBUS_SYSTEM_BUS_ADDRESS=") {
+			cmd.Env = append(cmd.Env, e)
+		}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("systemctl %q: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// unit reads properties of the container's unit.
+func (b *bundle) unit(names ...string) string {
+	b.t.Helper()
+	return systemctl(b.t, "show", "--property="+strings.Join(names, ","), "--value", b.id+".scope")
+}
+
+// The unit has the limits, and they stay when systemd reads its configuration anew and when the message bus is restarted.
+func TestSystemdUnit(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Linux.Resources = &specs.LinuxResources{
+			Memory: &specs.LinuxMemory{Limit: value[int64](64 << 20)},
+			CPU:    &specs.LinuxCPU{Shares: value[uint64](512), Quota: value[int64](30000), Period: value[uint64](60000)},
+			Pids:   &specs.LinuxPids{Limit: value[int64](33)},
+			Devices: []specs.LinuxDeviceCgroup{
+				{Allow: false, Access: "rwm"},
+				{Allow: true, Type: "c", Major: value[int64](10), Minor: value[int64](229), Access: "rw"},
+			},
+		}
+		if err := unix.Mknod(b.path("rootfs/mem"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 1))); err != nil {
+			t.Fatal(err)
+		}
+		b.Annotations = map[string]string{"org.systemd.property.TimeoutStopSec": "7", "org.systemd.property.Documentation": "['man:husk']"}
+		b.detached("wait")
+		files := map[string]string{"memory.max": "67108864", "cpu.max": "30000 60000", "pids.max": "33"}
+		properties := map[string]string{"MemoryMax": "67108864", "CPUWeight": "59"}
+		if !v.v2 {
+			files = map[string]string{"memory/memory.limit_in_bytes": "67108864", "cpu/cpu.cfs_quota_us": "30000", "pids/pids.max": "33", "freezer/freezer.state": "THAWED"}
+			properties = map[string]string{"MemoryLimit": "67108864", "CPUShares": "512"}
+		}
+		for name, want := range map[string]string{
+			"Description": "libcontainer container " + b.id, "Slice": "system.slice", "Delegate": "yes", "TasksMax": "33", "CPUQuotaPerSecUSec": "500ms",
+			"CPUQuotaPeriodUSec": "60ms", "TimeoutStopUSec": "7s", "Documentation": "man:husk", "ActiveState": "active",
+		} {
+			properties[name] = want
+		}
+		check := func(when string) {
+			t.Helper()
+			for name, want := range files {
+				dir, file := filepath.Split(name)
+				data, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", dir, v.cgroup(b.id), file))
+				if err != nil {
+					t.Error(err)
+				}
+				equal(t, name+" "+when, strings.TrimSpace(string(data)), want)
+			}
+			for name, want := range properties {
+				equal(t, name+" "+when, b.unit(name), want)
+			}
+			b.status("running")
+			f := parseFacts(t, b.must("exec", b.id, "/inside", "facts", "open:/mem"))
+			equal(t, "open a forbidden device "+when, f.Probes["open:/mem"], "EPERM")
+		}
+		check("at first")
+		systemctl(t, "daemon-reload")
+		check("after daemon-reload")
+		b.must("update", "--memory", "33554432", "--memory-swap", "-1", "--pids-limit", "44", "--cpu-quota", "33333", "--cpu-period", "100000", b.id)
+		if v.v2 {
+			files["memory.max"], files["pids.max"], files["cpu.max"] = "33554432", "44", "33333 100000"
+			properties["MemoryMax"] = "33554432"
+		} else {
+			files["memory/memory.limit_in_bytes"], files["pids/pids.max"], files["cpu/cpu.cfs_quota_us"] = "33554432", "44", "33333"
+			properties["MemoryLimit"] = "33554432"
+		}
+		// systemd has whole percents
+		properties["TasksMax"], properties["CPUQuotaPerSecUSec"], properties["CPUQuotaPeriodUSec"] = "44", "340ms", "100ms"
+		check("after update")
+		systemctl(t, "restart", "dbus.service")
+		check("after a restart of the bus")
+		b.must("delete", "--force", b.id)
+		equal(t, "unit after delete", b.unit("LoadState"), "not-found")
+		b.must("run", "--bundle", b.dir, "--detach", b.id)
+		b.must("delete", "--force", b.id)
+	})
+}
+
+// A unit that has failed is reset by delete; what somebody else has left is reset by create, but never taken from the living.
+func TestSystemdFailedUnit(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Annotations = map[string]string{"org.systemd.property.RuntimeMaxSec": "1", "org.systemd.property.TimeoutStopSec": "1"}
+		b.detached("wait")
+		path := b.Linux.CgroupsPath
+		b.Linux.CgroupsPath = "machine.slice::" + b.id
+		b.save()
+		b.fails(1, "start "+b.id+".scope", "run", "--bundle", b.dir, "other"+b.id)
+		b.Linux.CgroupsPath = path
+		b.status("running") // still
+		failed := func() {
+			t.Helper()
+			for end := time.Now().Add(limit); b.unit("ActiveState") != "failed"; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("the unit is %s", b.unit("ActiveState"))
+				}
+			}
+		}
+		failed()
+		b.status("stopped")
+		b.must("delete", b.id)
+		equal(t, "unit after delete", b.unit("LoadState"), "not-found")
+
+		b.detached("wait")
+		failed()
+		if err := os.RemoveAll(b.root); err != nil { // as after a crash of everything but systemd
+			t.Fatal(err)
+		}
+		b.Annotations = nil
+		b.detached("wait")
+		equal(t, "unit", b.unit("ActiveState"), "active")
+		b.must("delete", "--force", b.id)
+	})
+}
+
+// A container's processes that outlive its first one are found without systemd, and without a bus.
+func TestSystemdGone(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.detached("children", "3")
+		t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
+		equal(t, "processes", len(pids(b)), 4)
+		b.must("delete", "--force", b.id)
+		r := b.run()
+		if r.status != 1 || !strings.Contains(r.stderr, "/nonexistent: no such file or directory (is systemd running?") {
+			t.Error(r)
+		}
+	})
+}
+
+// Names that are not systemd's, annotations that may not be, and limits that the kernel refuses leave nothing.
+func TestSystemdRefused(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		for _, c := range []struct {
+			words  string
+			change func(*bundle)
+		}{
+			{`expected cgroupsPath to be of format "slice:prefix:name"`, func(b *bundle) { b.Linux.CgroupsPath = "/a/b" }},
+			{"invalid slice name", func(b *bundle) { b.Linux.CgroupsPath = "a:b:c" }},
+			{"not a name of a scope", func(b *bundle) { b.Linux.CgroupsPath = "system.slice:a/b:c" }},
+			{"/annotations/org.systemd.property.ExecStartPre", func(b *bundle) {
+				b.Annotations = map[string]string{"org.systemd.property.ExecStartPre": "'x'"}
+			}},
+			{"/annotations/org.systemd.property.CollectMode", func(b *bundle) {
+				b.Annotations = map[string]string{"org.systemd.property.CollectMode": "never"}
+			}},
+			{"start ", func(b *bundle) { b.Annotations = map[string]string{"org.systemd.property.CollectMode": "'bogus'"} }},
+			{"/linux/resources/cpu/cpus", func(b *bundle) { b.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "4000"} }},
+		} {
+			b := newBundle(t, v)
+			c.change(b)
+			r := b.run()
+			if r.status != 1 || !strings.Contains(r.stderr, c.words) || r.stdout != "" {
+				t.Errorf("%s: %v", c.words, r)
+			}
+			equal(t, "unit after "+c.words, b.unit("LoadState"), "not-found")
+		}
+	})
+}
+
+// Without cgroupsPath the unit has the container's name; slices are made as they are needed.
+func TestSystemdNames(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.ownCgroupNamespace()
+		for path, want := range map[string]string{"": "/system.slice/husk-" + b.id + ".scope", "-.slice:a:" + b.id: "/a-" + b.id + ".scope", "machine-x.slice::" + b.id: "/machine.slice/machine-x.slice/" + b.id + ".scope"} {
+			b.Linux.CgroupsPath = path
+			pid := b.detached("wait")
+			data, err := os.ReadFile("/proc/" + itoa(pid) + "/cgroup")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(data)) {
+				if strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)[2] != want {
+					t.Errorf("with cgroupsPath %q: %s", path, line)
+				}
+			}
+			f := parseFacts(t, b.must("exec", b.id, "/inside", "facts"))
+			equal(t, "cgroup from inside", strings.Contains(f.Cgroup, ":/\n"), true)
+			b.must("delete", "--force", b.id)
+		}
+		systemctl(t, "stop", "machine-x.slice")
+	})
+}
+
+// A create that is killed while systemd is at work leaves what delete finds.
+func TestSystemdKilledCreate(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		name := filepath.Join(t.TempDir(), "bus")
+		listener, err := net.Listen("unix", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		b := newBundle(t, v)
+		b.save()
+		cmd := b.command("create", "--bundle", b.dir, b.id)
+		cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS=unix:path="+name)
+		b.spawn(cmd)
+		silent, err := listener.Accept() // it asks, and gets no answer
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		cmd.Process.Signal(unix.SIGKILL)
+		cmd.Wait()
+		b.must("delete", "--force", b.id)
+		equal(t, "unit", b.unit("LoadState"), "not-found")
+	})
+}
