@@ -221,11 +221,11 @@ func TestFilesystemOptions(t *testing.T) {
 			t.Run(fs.fstype, func(t *testing.T) {
 				b := newBundle(t, v)
 				words := append(attributeWords[:len(attributeWords):len(attributeWords)], "ro,rw", "nosuid,nodev,noexec", "")
+				for _, word := range attributeWords {
+					words = append(words, "r"+word)
+				}
 				if fs.super {
 					words = append(words, superblockWords...)
-					for _, word := range attributeWords {
-						words = append(words, "r"+word)
-					}
 				}
 				if fs.fstype == "overlay" { // the work directory belongs to one mount
 					b.makeDirs("lower")
