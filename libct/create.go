@@ -282,6 +282,8 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 		return nil, k.mapIDs()
 	case specconv.GateOffsets:
 		return nil, k.setOffsets()
+	case specconv.GateSchedule:
+		return nil, scheduleFor(k.process.Pid, k.spec.Process)
 	case specconv.GateTarget:
 		return nil, k.makeTarget(e)
 	case specconv.GateCopyUp:

@@ -296,6 +296,10 @@ func (x *execution) serve(p *plan.Plan) error {
 		}
 		stopPoint("exec-gate")
 		switch e.Gate.Step {
+		case specconv.GateSchedule:
+			if err = scheduleFor(x.child.Pid, x.process); err == nil {
+				err = x.child.Answer(nil)
+			}
 		case specconv.GateFilter:
 			var code []byte
 			if code, err = x.filter.wait(x.r.debug); err == nil {

@@ -38,6 +38,7 @@ func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host) error {
 	}
 	h.BindDevices = true
 	own := h.Capabilities
+	h.Schedules = initial && own&(1<<unix.CAP_SYS_NICE) != 0
 	h.Capabilities = 1<<64 - 1 // those of its user namespace: all
 	if len(spec.Linux.UIDMappings) > 0 && !mayMap(own) && selfOnly(spec) {
 		h.NoSetgroups = true
@@ -67,8 +68,8 @@ func selfOnly(spec *specs.Spec) bool {
 	return is(spec.Linux.UIDMappings, os.Geteuid()) && is(spec.Linux.GIDMappings, os.Getegid())
 }
 
-// mapIDs writes the id maps of the new user namespace that the process is in, and raises the hard limits that it can't raise
-// itself from there.
+// mapIDs writes the id maps of the new user namespace that the process is in, raises the hard limits and lowers the
+// oom_score_adj that it can't change itself from there.
 func (k *creation) mapIDs() error {
 	pid := k.process.Pid
 	own, err := ownCapabilities()
@@ -88,6 +89,10 @@ func (k *creation) mapIDs() error {
 	}
 	if err != nil {
 		return err
+	}
+	if score := k.spec.Process.OOMScoreAdj; score != nil && own&(1<<unix.CAP_SYS_RESOURCE) != 0 {
+		// What we have set is the least that it may set itself. It will, and say so if this was not enough.
+		_ = writeFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", strconv.Itoa(*score))
 	}
 	for i, limit := range k.spec.Process.Rlimits {
 		if err := raiseLimit(pid, limit); err != nil {

@@ -37,9 +37,12 @@ const (
 	ioGroup      = 2 // IOPRIO_WHO_PGRP
 )
 
+// IOPriority is a class and level in one number.
+func IOPriority(class, level int) int { return class<<ioClassShift | level }
+
 // SetIOPriority sets class and level of the process group, which is the process alone once it has a session: ioprio_set(2).
 func (b *Builder) SetIOPriority(class, level int) {
-	b.call(unix.SYS_IOPRIO_SET, Imm(ioGroup), Imm(0), Imm(class<<ioClassShift|level))
+	b.call(unix.SYS_IOPRIO_SET, Imm(ioGroup), Imm(0), Imm(IOPriority(class, level)))
 }
 
 // SetMemoryPolicy sets mode and flags (MPOL_*) and the memory nodes, one bit each in words of 8 bytes: set_mempolicy(2).

@@ -98,6 +98,8 @@ var goldenPlans = []goldenPlan{
 	{"scheduler-deadline", `/process/scheduler {"policy": "SCHED_DEADLINE", "runtime": 42000, "deadline": 100000, "period": 1000000, "flags": ["SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN"]}`, nil},
 	{"scheduler-real-time", `/process/scheduler {"policy": "SCHED_RR", "priority": 99}
 /process/execCPUAffinity {"initial": "0", "final": "1"}`, nil},
+	{"scheduler-in-user-namespace", `/process/scheduler {"policy": "SCHED_BATCH"}
+/linux/personality {"domain": "LINUX32"}`, func(h *Host) { h.Schedules = true }},
 	{"io-priority", `/process/ioPriority {"class": "IOPRIO_CLASS_BE", "priority": 4}`, nil},
 	{"memory-policy", `/linux/memoryPolicy {"mode": "MPOL_BIND", "nodes": "0-3,7,64", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_NUMA_BALANCING"]}`, nil},
 	{"memory-policy-default", `/linux/memoryPolicy {"mode": "MPOL_DEFAULT"}`, nil},

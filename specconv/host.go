@@ -17,6 +17,7 @@ type Host struct {
 	Inside      []specs.LinuxNamespaceType // joined namespaces that belong to the joined user namespace
 	NoSetgroups bool                       // the kernel denies setgroups(2) in the user namespace
 	BindDevices bool                       // no device node can be made: the host's are bound
+	Schedules   bool                       // the parent sets scheduler and I/O priority: from inside a user namespace nobody may
 
 	PreserveFDs   int  // descriptors 3.. that the container's process keeps
 	StartGate     bool // wait on a listening socket for `start`; otherwise the gate on the parent's socket is the last
@@ -67,6 +68,10 @@ const (
 	InputResctrl  = "resctrl:" // with the name of the file
 	InputNS       = "ns:"      // with the type of the namespace
 
+	// The beginnings of steps that the parent takes in the place of the process; a name follows.
+	StepScheduler  = "set the scheduler "
+	StepIOPriority = "set the I/O priority "
+
 	// StepEnterPids is the fork into a pid namespace that is joined.
 	StepEnterPids = "enter the pid namespace"
 
@@ -77,8 +82,9 @@ const (
 	GateCopyUp     = "copy the directory up" // the directory and the tmpfs were sent
 	GateNetDevices = "move the network devices"
 	GateHooks      = "run the hooks before the start" // prestart, createRuntime, createContainer
-	GateConsole    = "hand the console over"          // the pty's master was sent
-	GateFilter     = "get the seccomp filter"         // answer: plan.FilterAnswer
+	GateSchedule   = "set the scheduler and the I/O priority"
+	GateConsole    = "hand the console over"  // the pty's master was sent
+	GateFilter     = "get the seccomp filter" // answer: plan.FilterAnswer
 	GateCreated    = "wait until the state is written"
 	GateStart      = "run the startContainer hooks"
 

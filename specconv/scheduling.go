@@ -86,21 +86,37 @@ var (
 	}
 )
 
+// SchedAttr is the argument of sched_setattr(2), but for its size.
+func SchedAttr(s *specs.Scheduler) unix.SchedAttr {
+	policy, _ := policies.number(string(s.Policy))
+	return unix.SchedAttr{
+		Policy: uint32(policy), Flags: sum(schedulerFlags, s.Flags), Nice: s.Nice, Priority: uint32(s.Priority),
+		Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period,
+	}
+}
+
+// IOClass is the kernel's number of an I/O scheduling class.
+func IOClass(io *specs.LinuxIOPriority) int {
+	class, _ := ioClasses.number(string(io.Class))
+	return int(class)
+}
+
 // schedule says how the kernel runs the process. The cgroup is joined by now, whose cpuset and time for real-time processes
 // count; nothing forks any more, which SCHED_DEADLINE forbids; and the right to do it is still there.
 func (c *compiler) schedule() {
-	if s := c.spec.Process.Scheduler; s != nil {
-		policy, _ := policies.number(string(s.Policy))
-		c.at("set the scheduler "+string(s.Policy), "process", "scheduler")
-		c.b.SetScheduler(unix.SchedAttr{
-			Policy: uint32(policy), Flags: sum(schedulerFlags, s.Flags), Nice: s.Nice, Priority: uint32(s.Priority),
-			Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period,
-		})
+	s, io := c.spec.Process.Scheduler, c.spec.Process.IOPriority
+	if c.host.Schedules && (s != nil || io != nil) {
+		c.at(GateSchedule, "process")
+		c.b.Gate(GateSchedule, c.scratch, scratchSize)
+		s, io = nil, nil
 	}
-	if io := c.spec.Process.IOPriority; io != nil {
-		class, _ := ioClasses.number(string(io.Class))
-		c.at("set the I/O priority "+string(io.Class), "process", "ioPriority")
-		c.b.SetIOPriority(int(class), io.Priority)
+	if s != nil {
+		c.at(StepScheduler+string(s.Policy), "process", "scheduler")
+		c.b.SetScheduler(SchedAttr(s))
+	}
+	if io != nil {
+		c.at(StepIOPriority+string(io.Class), "process", "ioPriority")
+		c.b.SetIOPriority(IOClass(io), io.Priority)
 	}
 	if m := c.spec.Linux.MemoryPolicy; m != nil {
 		mode, _ := memoryModes.number(string(m.Mode))

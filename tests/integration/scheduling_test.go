@@ -211,6 +211,58 @@ func TestExecScheduling(t *testing.T) {
 	})
 }
 
+// In a user namespace nobody has the right to what is asked for here: the parent has.
+func TestSchedulingInUserNamespace(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.inUser()
+		b.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Nice: -11}
+		b.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT, Priority: 3}
+		score := 997
+		if mayLowerScores(t) {
+			score = -997
+		}
+		b.Process.OOMScoreAdj = &score
+		b.Process.User.UID = 1000
+		check := func(f *facts) {
+			t.Helper()
+			equal(t, "nice", f.Scheduling.Nice, -11)
+			equal(t, "I/O priority", f.Scheduling.Ioprio, ioPriority(1, 3))
+			equal(t, "oom_score_adj", f.Oom, fmt.Sprintln(score))
+		}
+		check(b.facts())
+		pid := b.detached("wait")
+		check(b.execFacts())
+		p := specs.Process{Args: []string{"/inside", "facts"}, Cwd: "/", Scheduler: &specs.Scheduler{
+			Policy: specs.SchedDeadline, Runtime: 42_000, Deadline: 100_000, Period: 1_000_000, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork},
+		}}
+		equal(t, "policy of exec", b.execProcess(&p).Scheduling.Policy, unix.SCHED_DEADLINE)
+		p.Scheduler = &specs.Scheduler{Policy: specs.SchedISO}
+		data, _ := json.Marshal(p)
+		b.write("process.json", string(data))
+		b.fails(255, "/process/scheduler: set the scheduler SCHED_ISO: invalid argument (no version of Linux has this policy)", "exec", "--process", b.path("process.json"), b.id)
+
+		joining := newBundle(t, v)
+		joining.Process.Scheduler, joining.Process.IOPriority, joining.Process.OOMScoreAdj = b.Process.Scheduler, b.Process.IOPriority, b.Process.OOMScoreAdj
+		joining.inUser()
+		joining.Linux.UIDMappings, joining.Linux.GIDMappings = nil, nil
+		joining.joinUser(pid)
+		check(joining.facts())
+		b.must("delete", "--force", b.id)
+	})
+}
+
+// mayLowerScores says whether this process, and so husk, has CAP_SYS_RESOURCE.
+func mayLowerScores(t *testing.T) bool {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		t.Fatal(err)
+	}
+	return data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+}
+
 // execProcess starts a process that comes whole, and returns what it has found.
 func (b *bundle) execProcess(p *specs.Process) *facts {
 	b.t.Helper()
