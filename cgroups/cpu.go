@@ -63,18 +63,21 @@ func (c *convert) cpuV2(cpu *specs.LinuxCPU, quotaNow string) {
 			c.add("cpu", "cpu.weight", utoa(weightFromShares(*cpu.Shares)), "/cpu/shares").noop = *cpu.Shares == defaultShares
 		}
 	})
-	quota := isSet(cpu.Quota)
-	if cpu.Burst != nil {
-		s := c.add("cpu", "cpu.max.burst", utoa(*cpu.Burst), "/cpu/burst")
-		s.retry, s.noop = quota, *cpu.Burst == 0
-	}
+	max, at := "", "/cpu/quota"
 	switch {
-	case quota && isSet(cpu.Period):
-		c.add("cpu", "cpu.max", limitOrMax(*cpu.Quota)+" "+utoa(*cpu.Period), "/cpu/quota").noop = *cpu.Quota < 0
-	case quota: // one number alone leaves the period as it is
-		c.add("cpu", "cpu.max", limitOrMax(*cpu.Quota), "/cpu/quota").noop = *cpu.Quota < 0
+	case isSet(cpu.Quota) && isSet(cpu.Period):
+		max = limitOrMax(*cpu.Quota) + " " + utoa(*cpu.Period)
+	case isSet(cpu.Quota): // one number alone leaves the period as it is
+		max = limitOrMax(*cpu.Quota)
 	case isSet(cpu.Period): // the file takes no period alone
-		c.add("cpu", "cpu.max", quotaNow+" "+utoa(*cpu.Period), "/cpu/period").noop = quotaNow == "max"
+		max, at = quotaNow+" "+utoa(*cpu.Period), "/cpu/period"
+	}
+	if max != "" {
+		s := c.add("cpu", "cpu.max", max, at)
+		s.retry, s.noop = cpu.Burst != nil, strings.HasPrefix(max, "max")
+	}
+	if cpu.Burst != nil { // behind the quota, which divides it by 1000 before Linux 6.10
+		c.add("cpu", "cpu.max.burst", utoa(*cpu.Burst), "/cpu/burst").noop = *cpu.Burst == 0
 	}
 	if isSet(cpu.RealtimePeriod) {
 		c.v1only("/cpu/realtimePeriod")

@@ -143,12 +143,13 @@ func parseAccess(s string) (access, error) {
 	return a, nil
 }
 
-// deviceNumber takes an absent number and -1 for all. The kernel's device numbers have 32 bits in the filter's context.
+// deviceNumber takes an absent number and -1 for all. The filter of v2 sees 32 bits; the largest number is the v1 kernel's own
+// word for all.
 func deviceNumber(n *int64) (int64, bool) {
 	if n == nil || *n == anyNumber {
 		return anyNumber, true
 	}
-	return *n, 0 <= *n && *n < 1<<32
+	return *n, 0 <= *n && *n < 1<<32-1
 }
 
 // minimal drops what a later rule overrides, then what changes nothing, and joins rules for the same devices.

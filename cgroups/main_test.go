@@ -31,19 +31,23 @@ func eachLayout(t *testing.T, f func(t *testing.T)) {
 		return
 	}
 	t.Run("host", f)
-	t.Run("unified", func(t *testing.T) {
-		cmd := exec.Command("/bin/sh", "-c", "umount -l /sys/fs/cgroup 2>/dev/null; mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"", "sh",
-			os.Args[0], "-test.run=^"+strings.Split(t.Name(), "/")[0]+"$", "-test.v", "-test.timeout=60s")
-		cmd.Env = append(os.Environ(), unifiedEnv+"=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		if testing.Verbose() {
-			t.Logf("%s", out)
-		}
-	})
+	t.Run("unified", func(t *testing.T) { privately(t, unifiedEnv, "mount -t cgroup2 none /sys/fs/cgroup") })
+}
+
+// privately runs the test once more in a mount namespace with nothing but what a script mounts at /sys/fs/cgroup, and env set.
+func privately(t *testing.T, env, mount string) {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", "umount -l /sys/fs/cgroup 2>/dev/null; "+mount+" && exec \"$@\"", "sh",
+		os.Args[0], "-test.run=^"+strings.Split(t.Name(), "/")[0]+"$", "-test.v", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), env+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if testing.Verbose() {
+		t.Logf("%s", out)
+	}
 }
 
 // scratch returns the path of a cgroup for this test alone and checks at the end that nothing is left of it.

@@ -100,7 +100,7 @@ func TestSettings(t *testing.T) {
 		{"period", `{"cpu":{"period":100000}}`, "cpu.cfs_period_us=100000~", "cpu.max=max 100000~"},
 		{
 			"burst", `{"cpu":{"quota":50000,"burst":10000}}`,
-			"cpu.cfs_burst_us=10000!; cpu.cfs_quota_us=50000", "cpu.max.burst=10000!; cpu.max=50000",
+			"cpu.cfs_burst_us=10000!; cpu.cfs_quota_us=50000", "cpu.max=50000!; cpu.max.burst=10000",
 		},
 		{"real time", `{"cpu":{"realtimePeriod":1000000,"realtimeRuntime":9}}`, "cpu.rt_period_us=1000000!; cpu.rt_runtime_us=9", "error: (/linux/resources/cpu/realtimePeriod)"},
 		{"going idle", `{"cpu":{"shares":2,"idle":1}}`, "cpu.shares=2; cpu.idle=1", "cpu.weight=1; cpu.idle=1"},
