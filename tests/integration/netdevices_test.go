@@ -126,6 +126,31 @@ func TestNetDevices(t *testing.T) {
 			says(t, b.facts().Probes["read:/proc/net/if_inet6"], "fd000000000000000000000000000007")
 			says(t, b.ipOf(pid, "addr show dev eth0"), "10.1.2.3/24", "mtu 1420") // it is the namespace's, not the container's
 		})
+		for _, offsets := range []map[string]specs.LinuxTimeOffset{nil, {"boottime": {Secs: 1}}} { // with them namespaces are made late
+			t.Run(fmt.Sprintf("user namespace, %d offsets", len(offsets)), func(t *testing.T) {
+				b := newBundle(t, v)
+				b.network(pair...)
+				b.inUser()
+				if b.Linux.TimeOffsets = offsets; offsets != nil {
+					join(b, specs.TimeNamespace, "")
+				}
+				b.device("host0", "eth0")
+				b.probe("read:/proc/net/if_inet6", "read:/sys/class/net/eth0/operstate")
+				p := b.facts().Probes
+				says(t, p["read:/proc/net/if_inet6"], "fd000000000000000000000000000007")
+				// Once more, and it does not come into being: the device is back.
+				b = newBundle(t, v)
+				b.inUser()
+				b.ip("link add host1 type veth peer name peer1")
+				b.ip("addr add 10.9.0.1/24 dev host1")
+				b.device("host1", "eth0")
+				b.Process.Args = []string{"/nowhere"}
+				if r := b.run(); r.status != 1 || !strings.Contains(r.stderr, "/process/args/0") {
+					t.Errorf("run: %v", r)
+				}
+				says(t, b.ip("addr show dev host1"), "10.9.0.1/24")
+			})
+		}
 		t.Run("hooks see it", func(t *testing.T) {
 			b := newBundle(t, v)
 			b.network(pair...)
