@@ -39,9 +39,6 @@ func (r *Runtime) Update(o UpdateOptions) error {
 	if status == Stopped || status == Creating {
 		return ErrNotRunning
 	}
-	if o.L3CacheSchema != "" || o.MemBwSchema != "" {
-		return errors.New("updating a non-existent Intel RDT configuration is not supported") // runc's words
-	}
 	m, err := c.cgroup()
 	if err == nil && m == nil {
 		err = errors.New("it has no cgroup")
@@ -59,7 +56,7 @@ func (r *Runtime) Update(o UpdateOptions) error {
 		return err
 	}
 	stopPoint("update-saved")
-	if err := m.Set(res); err != nil {
+	if err := c.set(m, res, &specs.LinuxIntelRdt{L3CacheSchema: o.L3CacheSchema, MemBwSchema: o.MemBwSchema}); err != nil {
 		now := c.rec.Asked
 		c.rec.Asked = before
 		if failed := c.saveAsked(now); failed != nil {
@@ -68,6 +65,30 @@ func (r *Runtime) Update(o UpdateOptions) error {
 		return fmt.Errorf("update container %s: %w", c.id, err)
 	}
 	stopPoint("update-set")
+	return nil
+}
+
+// set changes the groups of resctrl first: of these a change can be taken back whole.
+func (c *container) set(m cgroups.Manager, res *specs.LinuxResources, rdt *specs.LinuxIntelRdt) error {
+	if rdt.L3CacheSchema == "" && rdt.MemBwSchema == "" {
+		return m.Set(res)
+	}
+	if c.rec.Resctrl.Path == "" {
+		return errors.New("updating a non-existent Intel RDT configuration is not supported") // runc's words
+	}
+	if err := specconv.ValidateIntelRdt(rdt); err != nil {
+		return err
+	}
+	undo, err := c.rec.Resctrl.Change(rdt)
+	if err != nil {
+		return err
+	}
+	if err := m.Set(res); err != nil {
+		if failed := undo(); failed != nil {
+			err = fmt.Errorf("%w; and %w", err, failed)
+		}
+		return err
+	}
 	return nil
 }
 

@@ -162,6 +162,13 @@ func ValidateResources(res *specs.LinuxResources) error {
 	return r.err()
 }
 
+// ValidateIntelRdt does the same for an intelRdt object that comes by itself.
+func ValidateIntelRdt(rdt *specs.LinuxIntelRdt) error {
+	r := &report{base: "/linux", section: "config-linux.md#intelrdt"}
+	checkIntelRdt(r, &specs.Linux{IntelRdt: rdt})
+	return r.err()
+}
+
 // report collects problems.
 type report struct {
 	base     string // JSON pointer to the object that is checked

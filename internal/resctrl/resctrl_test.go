@@ -255,3 +255,40 @@ func TestNotMounted(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestChange(t *testing.T) {
+	root := resctrltest.Mount(t, 7)
+	made, err := makeGroup(t, root, &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f", MemBwSchema: "MB:0=20"}, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := Group{Path: made.Path, Own: made.Own} // as it comes from a record
+	expect := func(want string) {
+		t.Helper()
+		if got := schemata(t, g.Path); got != want {
+			t.Errorf("schemata %q, want %q", got, want)
+		}
+	}
+	undo, err := g.Change(&specs.LinuxIntelRdt{L3CacheSchema: "L3:0=1;1=3", MemBwSchema: "MB:1=50"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect("MB:0=20;1=50 L3:0=1;1=3")
+	if err := undo(); err != nil {
+		t.Error(err)
+	}
+	expect("MB:0=20;1=100 L3:0=f;1=7ff")
+	for words, rdt := range map[string]specs.LinuxIntelRdt{
+		"/linux/intelRdt/memBwSchema: write to ": {L3CacheSchema: "L3:0=1", MemBwSchema: "MB:7=50"},
+		"(Value fff out of range)":               {L3CacheSchema: "L3:0=fff"},
+	} {
+		if _, err := g.Change(&rdt); err == nil || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "put back") {
+			t.Errorf("%+v: %v", rdt, err)
+		}
+		expect("MB:0=20;1=100 L3:0=f;1=7ff")
+	}
+	everybody := Group{Path: root}
+	if _, err := everybody.Change(&specs.LinuxIntelRdt{MemBwSchema: "MB:0=10"}); !errors.Is(err, unix.EPERM) {
+		t.Errorf("the default group: %v", err)
+	}
+}

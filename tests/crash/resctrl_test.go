@@ -91,6 +91,35 @@ func TestResctrl(t *testing.T) {
 	}
 }
 
+// TestResctrlUpdate: the schemata change with an update, and not if it is refused for another reason.
+func TestResctrlUpdate(t *testing.T) {
+	b := newBox(t)
+	root := resctrl(t)
+	bundle := b.Bundle(`/process/args ["/bin/sleep", "1000"]`, `/linux/intelRdt {"memBwSchema": "MB:0=50"}`)
+	b.Must("run", "--detach", "--bundle", bundle, "c")
+	expect := func(want string) {
+		t.Helper()
+		data, err := os.ReadFile(root + "/c/schemata")
+		if got := strings.Join(strings.Fields(string(data)), " "); err != nil || got != want {
+			t.Errorf("schemata %q %v, want %q", got, err, want)
+		}
+	}
+	b.Must("update", "--l3-cache-schema", "L3:0=3", "--mem-bw-schema", "MB:1=20", "c")
+	expect("MB:0=50;1=20 L3:0=3;1=7ff")
+	for words, args := range map[string][]string{
+		"/linux/resources/cpu/cpus":    {"--l3-cache-schema", "L3:0=f", "--cpuset-cpus", "4000"},
+		"/linux/intelRdt/memBwSchema":  {"--mem-bw-schema", "20"},
+		"(Value fff out of range)":     {"--mem-bw-schema", "MB:0=10", "--l3-cache-schema", "L3:1=fff"},
+		"/linux/intelRdt/memBwSchema:": {"--l3-cache-schema", "L3:1=f", "--mem-bw-schema", "MB:9=10"},
+	} {
+		if res := b.Husk(append(append([]string{"update"}, args...), "c")...); res.Code != 1 || !strings.Contains(res.Err, words) {
+			t.Errorf("%q: %d %s, want %q", args, res.Code, res.Err, words)
+		}
+		expect("MB:0=50;1=20 L3:0=3;1=7ff")
+	}
+	b.Must("delete", "--force", "c")
+}
+
 // TestResctrlExec: a process that is added enters the groups as well. There is no pid namespace: into one it would come by a
 // fork, and the stand-in knows nothing of what a child inherits.
 func TestResctrlExec(t *testing.T) {
