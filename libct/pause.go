@@ -37,6 +37,7 @@ func (r *Runtime) Pause(id string) error {
 		return fmt.Errorf("pause container %s: %w", id, err)
 	}
 	stopPoint("pause-frozen")
+	c.touch()
 	return c.letDie(m)
 }
 
@@ -62,7 +63,16 @@ func (r *Runtime) Resume(id string) error {
 	if err := m.Freeze(false); err != nil {
 		return fmt.Errorf("resume container %s: %w", id, err)
 	}
+	c.touch()
 	return nil
+}
+
+// touch tells those who watch the container's directory to look at the cgroup: the v1 freezer has no event.
+func (c *container) touch() {
+	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
+	if err := unix.UtimesNanoAt(c.dir, ".", now, 0); err != nil {
+		c.r.debug("touch %s: %v", c.path(""), err)
+	}
 }
 
 func (c *container) freezer(verb string) (cgroups.Manager, error) {

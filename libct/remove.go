@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -37,6 +38,7 @@ func (c *container) removeFiles() error {
 	if err != nil {
 		return fmt.Errorf("list directory %s: %w", c.path(""), err)
 	}
+	slices.Sort(names) // the config goes before the gate: so who watches tells it from a start
 	for _, name := range names {
 		if name == recordFile {
 			continue

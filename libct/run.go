@@ -53,7 +53,7 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	}
 	stopPoint("run-ended")
 	if o.Keep {
-		k.c.noteEnd(&End{Known: true, Status: status, OOMKilled: k.c.oomKilled()})
+		k.c.noteEnd(&End{Known: true, Status: status, OOMKilled: k.c.oomKilled()}, endPatience)
 		k.release()
 		return exitStatus(status), nil
 	}

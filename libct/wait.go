@@ -70,7 +70,7 @@ func (r *Runtime) Wait(id string) (*End, error) {
 	pidfd, err := c.initPidfd()
 	if errors.Is(err, ErrNotRunning) {
 		end := c.lastKnown()
-		c.noteEnd(&end)
+		c.noteEnd(&end, endPatience)
 		return &end, nil
 	}
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *Runtime) Wait(id string) (*End, error) {
 		return nil, fmt.Errorf("wait for the end of container %s: %w", id, err)
 	}
 	end := c.look(pidfd, endPatience)
-	c.noteEnd(end)
+	c.noteEnd(end, endPatience)
 	return end, nil
 }
 
@@ -119,11 +119,11 @@ func (c *container) lastKnown() End {
 
 // noteEnd writes an end down that is known, unless the container is being deleted or somebody has done it. A container
 // without it is none the worse.
-func (c *container) noteEnd(end *End) {
+func (c *container) noteEnd(end *End, wait time.Duration) {
 	if !end.Known || c.rec.End.Known {
 		return
 	}
-	err := c.acquire(unix.LOCK_EX, endPatience)
+	err := c.acquire(unix.LOCK_EX, wait)
 	if err == nil {
 		defer linux.Unlock(c.dir)
 		if err = c.load(); err == nil && !c.rec.End.Known {

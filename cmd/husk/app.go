@@ -31,6 +31,7 @@ type containers interface {
 	Pids(id string) ([]int, error)
 	Stats(id string) (*libct.Stats, error)
 	Samples(o libct.Samples, tell func([]libct.Sample) error) error
+	Lifecycle(ids []string, tell func(*libct.Change) error) error
 	Events(id string, interval time.Duration, tell func(*libct.Event) error) error
 	Update(libct.UpdateOptions) error
 	Plan(bundle string) (string, error)

@@ -77,6 +77,13 @@ func (f *fake) Samples(o libct.Samples, tell func([]libct.Sample) error) error {
 
 func (f *fake) Wait(id string) (*libct.End, error) { return &f.end, f.note("wait " + id) }
 
+func (f *fake) Lifecycle(ids []string, tell func(*libct.Change) error) error {
+	if err := tell(&libct.Change{Type: "deleted", ID: "x", Time: time.Unix(0, 0)}); err != nil {
+		return err
+	}
+	return f.note("lifecycle " + strings.Join(ids, " "))
+}
+
 func (f *fake) Events(id string, interval time.Duration, tell func(*libct.Event) error) error {
 	if err := tell(&libct.Event{Type: "oom", ID: id}); err != nil {
 		return err
@@ -154,6 +161,9 @@ func TestCommands(t *testing.T) {
 		{args: "events --interval=100ms c1", call: "events c1 100ms", stdout: `"oom"`},
 		{args: "events --interval 0s c1", status: 1, stdout: "Incorrect", stderr: `invalid value "0s" for flag -interval: duration interval must be greater than 0`},
 		{args: "events --stats c1", call: "stats c1", stdout: `{"type":"stats","id":"c1","data":{"cpu":{"usage":{"kernel":0,"user":0},`},
+		{args: "events", status: 1, stderr: `husk: "events" requires exactly 1 argument(s)`},
+		{args: "events --lifecycle", call: "lifecycle ", stdout: `{"type":"deleted","time":"1970-01-01T00:00:00Z","id":"x"}` + "\n"},
+		{args: "events --lifecycle a b", call: "lifecycle a b", stdout: `"deleted"`},
 		{args: "features", stdout: `"ociVersionMin": "1.0.0"`},
 		{args: "pause c1", call: "pause c1"},
 		{args: "pause", status: 1, stdout: "Incorrect Usage: ", stderr: `husk: "pause" requires exactly 1 argument(s)`},
