@@ -69,7 +69,7 @@ func Ungranted(p *specs.Process, available uint64) (warnings []string) {
 		{"permitted", "", k.Permitted, granted.permitted},
 		{"effective", "they are not permitted", k.Effective, granted.effective},
 		{"inheritable", "they are not in the bounding set", k.Inheritable, granted.inheritable},
-		{"ambient", "they are not both permitted and inheritable", k.Ambient, granted.ambient},
+		{"ambient", "", k.Ambient, granted.ambient},
 	} {
 		var refused []string
 		for _, name := range set.names {
@@ -86,7 +86,11 @@ func Ungranted(p *specs.Process, available uint64) (warnings []string) {
 				*list = append(*list, name)
 			}
 		}
-		if refused != nil {
+		if set.field == "ambient" {
+			for _, name := range refused {
+				warnings = append(warnings, "can't raise ambient capability "+name+": it is not both permitted and inheritable") // the first words are runc's
+			}
+		} else if refused != nil {
 			warnings = append(warnings, "leave out "+strings.Join(refused, ", ")+" of /process/capabilities/"+set.field+": "+set.why)
 		}
 	}

@@ -21,7 +21,8 @@ func TestUngranted(t *testing.T) {
 	want := []string{
 		"leave out CAP_KILL of /process/capabilities/effective: they are not permitted",
 		"leave out CAP_FOWNER of /process/capabilities/inheritable: they are not in the bounding set",
-		"leave out CAP_KILL, CAP_FOWNER of /process/capabilities/ambient: they are not both permitted and inheritable",
+		"can't raise ambient capability CAP_KILL: it is not both permitted and inheritable",
+		"can't raise ambient capability CAP_FOWNER: it is not both permitted and inheritable",
 		"leave out CAP_NET_RAW of /process/capabilities: the runtime does not have them itself",
 		"leave out CAP_TOMORROW, kill of /process/capabilities: unknown",
 	}
