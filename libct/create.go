@@ -80,6 +80,9 @@ func (k *creation) create(detached bool) (err error) {
 	if err := k.prepareResctrl(); err != nil {
 		return err
 	}
+	if k.host.SendListener, err = mustSend(k.host, specconv.CloneFlags(k.spec)); err != nil {
+		return err
+	}
 	if err := k.makeCgroup(); err != nil {
 		return err
 	}

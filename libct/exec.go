@@ -171,6 +171,9 @@ func (x *execution) facts() (err error) {
 	if x.filter, err = x.r.filterFacts(x.spec.Linux.Seccomp, x.host); err != nil {
 		return err
 	}
+	if x.host.SendListener, err = mustSend(x.host, 0); err != nil {
+		return err
+	}
 	if x.groups, err = x.c.rec.Resctrl.Tasks(); err != nil {
 		return err
 	}

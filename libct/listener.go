@@ -48,16 +48,28 @@ func hasListener(h *specconv.Host) bool {
 	return h.FilterFlags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
 }
 
+// mustSend says whether the process has to send its listener itself: pidfd_getfd needs CAP_SYS_PTRACE in the user namespace in
+// which the interpreter was executed, because that is not dumpable. Of one that the process is born into we are the owner.
+func mustSend(h *specconv.Host, clone uint64) (bool, error) {
+	if !hasListener(h) || clone&unix.CLONE_NEWUSER != 0 {
+		return false, nil
+	}
+	own, err := ownCapabilities()
+	return own&(1<<unix.CAP_SYS_PTRACE) == 0, err
+}
+
 // serve hands the listener of a process over and lets the process go on from its gate. It returns when the agent alone holds
 // the listener: from then on what the agent leaves unanswered by its death gives ENOSYS.
 func (a *agent) serve(conn *nsenter.Conn, e nsenter.Event, pidfd int) error {
-	fd, err := unix.PidfdGetfd(pidfd, e.FD, 0)
-	if err != nil {
-		return fmt.Errorf("%s: take it from the process: %w%s", e.Gate, err, takeHint(err))
+	if len(e.Files) == 0 {
+		fd, err := unix.PidfdGetfd(pidfd, e.FD, 0)
+		if err != nil {
+			return fmt.Errorf("%s: take it from the process: %w%s", e.Gate, err, takeHint(err))
+		}
+		e.Files = []*os.File{os.NewFile(uintptr(fd), "listener")}
 	}
-	listener := os.NewFile(uintptr(fd), "listener")
-	err = sendFile(a.path, string(a.state), listener, a.wait)
-	listener.Close()
+	err := sendFile(a.path, string(a.state), e.Files[0], a.wait)
+	closeAll(e.Files)
 	if err != nil {
 		return fmt.Errorf("%s: failed to connect with seccomp agent: %w", e.Gate, err) // runc's words
 	}
@@ -80,7 +92,7 @@ func (a *agent) awaitClose(conn *nsenter.Conn, e nsenter.Event, pidfd int) error
 
 func takeHint(err error) string {
 	if errors.Is(err, unix.EPERM) {
-		return " (pidfd_getfd needs CAP_SYS_PTRACE, and kernel.yama.ptrace_scope below 3)"
+		return " (pidfd_getfd needs kernel.yama.ptrace_scope below 3)"
 	}
 	return ""
 }

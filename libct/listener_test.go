@@ -26,7 +26,6 @@ const patience = 50 * time.Millisecond
 func agentOf(t *testing.T, p *specs.LinuxSeccomp, change func(*record)) *agent {
 	t.Helper()
 	r := newRuntime(t)
-	r.wait = patience
 	r.put(t, "c", change)
 	c, err := r.open("c", 0)
 	if err != nil {
@@ -235,9 +234,11 @@ func TestAgentFails(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "agent")
 			c.make(t, path)
 			s := stand(t)
-			err := s.serve(agentOf(t, &specs.LinuxSeccomp{ListenerPath: path}, func(rec *record) {
+			a := agentOf(t, &specs.LinuxSeccomp{ListenerPath: path}, func(rec *record) {
 				rec.Annotations = map[string]string{"long": strings.Repeat("x", 1<<20)}
-			}))
+			})
+			a.wait = patience
+			err := s.serve(a)
 			want := strings.ReplaceAll(c.want, "PATH", path)
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "/linux/seccomp/listenerPath: hand over: failed to connect with seccomp agent: ") {
 				t.Errorf("%v, want %s", err, want)
@@ -280,7 +281,9 @@ func TestAgentSilent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent")
 	got := listen(t, path)
 	s := stand(t)
-	err := s.serve(agentOf(t, &specs.LinuxSeccomp{ListenerPath: path}, nil))
+	a := agentOf(t, &specs.LinuxSeccomp{ListenerPath: path}, nil)
+	a.wait = patience
+	err := s.serve(a)
 	if err == nil || !strings.Contains(err.Error(), "the seccomp agent at "+path+" does not answer") {
 		t.Error(err)
 	}
@@ -289,7 +292,7 @@ func TestAgentSilent(t *testing.T) {
 
 	e := s.event()
 	s.listener.Close()
-	if err := (&agent{wait: patience}).awaitClose(s.conn, e, s.pidfd); err != nil {
+	if err := a.awaitClose(s.conn, e, s.pidfd); err != nil {
 		t.Error(err)
 	}
 }

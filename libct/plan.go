@@ -32,6 +32,9 @@ func (r *Runtime) Plan(bundle string) (string, error) {
 		if h.FilterFlags, err = seccomp.Flags(spec.Linux.Seccomp); err != nil {
 			return "", err
 		}
+		if h.SendListener, err = mustSend(h, specconv.CloneFlags(spec)); err != nil {
+			return "", err
+		}
 	}
 	p, err := specconv.Compile(spec, h)
 	if err != nil {

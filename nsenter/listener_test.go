@@ -3,7 +3,9 @@ package nsenter
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -30,12 +32,15 @@ func (a actions) program() (code []byte) {
 }
 
 // startFiltered starts a plan that loads a filter and, with the flag for it, hands its listener over.
-func startFiltered(t *testing.T, flags uint32, a actions, program string) *Process {
+func startFiltered(t *testing.T, flags uint32, a actions, program string, send bool) *Process {
 	t.Helper()
 	p := smallPlan(t, func(s *small) { s.b.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1) }, func(s *small) {
 		s.args = []string{program}
 		s.last = func(s *small) {
 			if fd := s.b.Seccomp(flags, s.b.FilterProgram(a.program())); fd != plan.NoReg {
+				if send {
+					s.b.SendFD(s.socket, fd)
+				}
 				s.b.GateFor("hand over", fd, s.scratch, 64)
 				s.b.Close(fd)
 			}
@@ -53,16 +58,24 @@ const (
 // TestListener: the gate tells the number of the listener, and when the plan goes on nothing holds it but what the parent
 // has copied: a call that the filter leaves to nobody gives ENOSYS.
 func TestListener(t *testing.T) {
-	process := startFiltered(t, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, actions{unix.SYS_EXECVE: unix.SECCOMP_RET_USER_NOTIF}, "/bin/true")
-	event, err := process.Next()
-	if err != nil || event.Gate.Step != "hand over" || event.FD != 4 {
-		t.Fatalf("%+v, %v", event, err)
-	}
-	if err := process.Answer(nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := process.Next(); !errors.Is(err, unix.ENOSYS) {
-		t.Errorf("%v, want ENOSYS", err)
+	for _, send := range []bool{false, true} {
+		process := startFiltered(t, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, actions{unix.SYS_EXECVE: unix.SECCOMP_RET_USER_NOTIF}, "/bin/true", send)
+		event, err := process.Next()
+		if err != nil || event.Gate.Step != "hand over" || event.FD != 4 || len(event.Files) != map[bool]int{true: 1}[send] {
+			t.Fatalf("%+v, %v", event, err)
+		}
+		for _, f := range event.Files {
+			if name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd())); name != "anon_inode:seccomp notify" {
+				t.Errorf("%q was sent, %v", name, err)
+			}
+			f.Close()
+		}
+		if err := process.Answer(nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := process.Next(); !errors.Is(err, unix.ENOSYS) {
+			t.Errorf("%v, want ENOSYS", err)
+		}
 	}
 }
 
@@ -87,7 +100,7 @@ func TestRefusing(t *testing.T) {
 		{"write, after a failed execve", 0, actions{unix.SYS_WRITE: denied}, "/no/such/program", false, io.EOF},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			process := startFiltered(t, c.flags, c.a, c.program)
+			process := startFiltered(t, c.flags, c.a, c.program, false)
 			if c.gate {
 				if event, err := process.Next(); err != nil || event.FD == 0 {
 					t.Fatalf("%+v, %v", event, err)

@@ -32,6 +32,9 @@ func (v *verifier) order() error {
 	if at := v.firstOf(unix.SYS_SECCOMP); at >= 0 {
 		after := ops[at+1 : exec]
 		if fd := ops[at].Result; fd != NoReg {
+			if len(after) > 2 && after[0].Kind == Store && after[0].Args[1] == Val(fd) && after[1].Nr == unix.SYS_SENDMSG {
+				after = after[2:]
+			}
 			if len(after) < 2 || after[0].Kind != Gate || after[0].Args[2] != Val(fd) || after[1].Nr != unix.SYS_CLOSE || after[1].Args[0] != Val(fd) {
 				return errors.New("a listener that is not handed over and closed right after the filter")
 			}

@@ -215,6 +215,7 @@ func (c *typical) finish() {
 	c.ReportTo(start)
 	c.reach("waiting")
 	c.seccomp = c.Seccomp(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, c.prog)
+	c.reach("handing")
 	c.GateFor("hand the listener over", c.seccomp, c.scratch, 512)
 	c.Close(c.seccomp)
 	c.reach("served")

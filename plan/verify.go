@@ -32,7 +32,8 @@ import (
 //     before it joins a namespace and again after its ids have changed. The working directory is looked up when all mounts
 //     are in place, or a mask would not cover it, and proven to lie inside the root (CVE-2024-21626).
 //   - End. After the filter only capset and execve; the last op is an execve that tolerates nothing. A filter's listener goes
-//     to the parent at once, before any call that the filter may leave to it, and is closed.
+//     to the parent at once, before any call that the filter may leave to it, and is closed: the parent takes it at a gate,
+//     or it is sent before that.
 func (p *Plan) Verify() error {
 	v := verifier{plan: p}
 	if err := v.start(); err != nil {

@@ -78,6 +78,15 @@ var brokenOrder = []brokenPlan{
 		at := indexOf(p, Gate, 0, handing)
 		p.Ops[at], p.Ops[at+1], p.Ops[at+2] = p.Ops[at+2], p.Ops[at], p.Ops[at+1]
 	}, "a listener that is not handed over and closed"},
+	{"V9", "another descriptor that is sent in place of the listener", "handing", func(c *typical) { c.SendFD(c.socket, c.socket) }, nil, "a listener that is not handed over and closed"},
+	{"V9", "a listener that is sent twice", "handing", func(c *typical) {
+		c.SendFD(c.socket, c.seccomp)
+		c.SendFD(c.socket, c.seccomp)
+	}, nil, "a listener that is not handed over and closed"},
+	{"V9", "a listener that is sent and not waited for", "handing", func(c *typical) { c.SendFD(c.socket, c.seccomp) }, func(p *Plan) {
+		at := indexOf(p, Gate, 0, handing)
+		p.Ops = append(p.Ops[:at], p.Ops[at+1:]...)
+	}, "a listener that is not handed over and closed"},
 	{"V9", "a second gate after the filter", "served", func(c *typical) { c.Gate("late", c.scratch, 1) }, nil, "after the filter something else"},
 	{"V9", "a listener without a register", "", nil, func(p *Plan) { nth(p, unix.SYS_SECCOMP, 0).Result = NoReg }, "a filter with a listener and a register"},
 	{"V9", "a register without a listener", "", nil, func(p *Plan) { nth(p, unix.SYS_SECCOMP, 0).Args[1] = Imm(0) }, "a filter with a listener and a register"},

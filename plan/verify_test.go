@@ -206,6 +206,10 @@ func TestVerify(t *testing.T) {
 	if err := typicalPlan(t, "", nil).Verify(); err != nil {
 		t.Fatal(err)
 	}
+	sent := typicalPlan(t, "handing", func(c *typical) { c.SendFD(c.socket, c.seccomp) })
+	if err := sent.Verify(); err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]bool{}
 	for _, list := range [][]brokenPlan{brokenForm, brokenNames, brokenOrder} {
 		for _, c := range list {

@@ -179,6 +179,9 @@ var goldenExecs = []goldenPlan{
 	}},
 	{"exec-seccomp-notify", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}
 /process/noNewPrivileges true`, func(h *Host) { h.FilterFlags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER }},
+	{"exec-seccomp-notify-sent", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}`, func(h *Host) {
+		h.FilterFlags, h.SendListener = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, true
+	}},
 }
 
 func cgroupV1(h *Host) {

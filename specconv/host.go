@@ -37,6 +37,7 @@ type Host struct {
 	Filter        []byte // seccomp instructions, 8 bytes each
 	FilterFlags   uint32 // for seccomp(2)
 	FilterPending bool   // the filter comes at a gate
+	SendListener  bool   // nobody can take the filter's listener from the process: it sends it
 }
 
 // Cgroup is how the process gets into its cgroup and what it sees of cgroups.
@@ -88,7 +89,8 @@ const (
 	GateCreated    = "wait until the state is written"
 	GateStart      = "run the startContainer hooks"
 
-	// GateListener is the first thing under a filter with SCMP_ACT_NOTIFY: Event.FD is its listener.
+	// GateListener is the first thing under a filter with SCMP_ACT_NOTIFY: Event.FD is its listener, which was sent if
+	// Host.SendListener says so.
 	GateListener = "hand the seccomp listener over"
 )
 

@@ -2,6 +2,7 @@ package specconv
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -230,8 +231,8 @@ func (c *compiler) waitForStart() {
 	c.b.Gate(GateCreated, c.scratch, scratchSize)
 	if c.host.StartGate {
 		c.b.Step("wait for start")
-		start := c.b.Accept(c.listener)
-		c.b.ReportTo(start)
+		c.socket = c.b.Accept(c.listener)
+		c.b.ReportTo(c.socket)
 	}
 	if h := c.spec.Hooks; h != nil && len(h.StartContainer) > 0 {
 		c.at(GateStart, "hooks", "startContainer")
@@ -302,6 +303,16 @@ func (c *compiler) checkProgram() {
 	c.b.Bind(found)
 }
 
+// sendable refuses a filter under which the process could not send its listener.
+func (c *compiler) sendable() {
+	for i, rule := range c.spec.Linux.Seccomp.Syscalls {
+		if j := slices.Index(rule.Names, "sendmsg"); j >= 0 && rule.Action == specs.ActNotify && c.err == nil {
+			c.err = fmt.Errorf("%s: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall without CAP_SYS_PTRACE: the process itself has to send the listener",
+				at("linux", "seccomp", "syscalls", i, "names", j))
+		}
+	}
+}
+
 // execute loads the filter as late as can be and runs the program.
 func (c *compiler) execute() {
 	argv, envp := c.b.Argv(c.spec.Process.Args), c.b.Argv(c.host.Env)
@@ -310,6 +321,10 @@ func (c *compiler) execute() {
 		c.at("load the seccomp filter", "linux", "seccomp")
 		if listener := c.b.Seccomp(c.host.FilterFlags, c.filter); listener != plan.NoReg {
 			c.at(GateListener, "linux", "seccomp", "listenerPath")
+			if c.host.SendListener {
+				c.sendable()
+				c.b.SendFD(c.socket, listener)
+			}
 			c.b.GateFor(GateListener, listener, c.scratch, scratchSize)
 			c.b.Close(listener) // or the filter would go on waiting for an agent that has died
 		}

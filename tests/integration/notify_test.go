@@ -6,9 +6,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -393,5 +395,93 @@ func TestNotifyIgnored(t *testing.T) {
 		if r := b.husk("--debug", "run", "--bundle", b.dir, b.id); !strings.Contains(r.stderr, `"seccomp filter flags: 40"`) {
 			t.Errorf("flags: %v", r.stderr)
 		}
+	})
+}
+
+// A user without privileges has agents, too: the owner of the container's user namespace may take the listener of its first
+// process, and those that exec starts send theirs.
+func TestNotifyUnprivileged(t *testing.T) {
+	const user = 1000
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		a := newSupervisor(t, b.path("agent"))
+		a.errno[unix.SYS_UMOUNT2] = unix.EXDEV
+		b.notify(true, append(own, "umount2")...)
+		b.Annotations = map[string]string{"for": "the agent"}
+		b.Linux.CgroupsPath, b.Linux.Resources = "", nil
+		self := []specs.LinuxIDMapping{{ContainerID: 0, HostID: user, Size: 1}}
+		b.Linux.UIDMappings, b.Linux.GIDMappings = self, self
+		b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		for i := range b.Mounts { // there is no group 5
+			b.Mounts[i].Options = slices.DeleteFunc(b.Mounts[i].Options, func(o string) bool { return o == "gid=5" })
+		}
+		b.Process.Args = []string{"/inside", "wait"}
+		b.save()
+		for _, name := range []string{".", "agent", "rootfs"} {
+			if err := os.Chown(b.path(name), user, user); err != nil {
+				t.Fatal(err)
+			}
+		}
+		unprivileged := func(args ...string) *exec.Cmd {
+			cmd := b.command(args...)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+			return cmd
+		}
+		out := b.pipe()
+		cmd := unprivileged("run", "--detach", "--bundle", b.dir, b.id)
+		cmd.Stdout, cmd.Stderr = out.w, out.w
+		b.spawn(cmd)
+		out.w.Close()
+		if status := wait(t, cmd); status != 0 {
+			t.Fatalf("run: %d, %s", status, out.rest())
+		}
+		out.expect("ready\n")
+		equal(t, "status told of the first process", (<-a.states).State.Status, specs.StateCreated)
+		r := b.finish(unprivileged("exec", b.id, "/inside", "facts", "umount:/tmp/x"))
+		if r.status != 0 {
+			t.Fatalf("exec: %v", r)
+		}
+		f := parseFacts(t, r.stdout)
+		equal(t, "umount", f.Probes["umount:/tmp/x"], "EXDEV")
+		equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
+		equal(t, "status told of exec", (<-a.states).State.Status, specs.StateRunning)
+		if r := b.finish(unprivileged("delete", "--force", b.id)); r.status != 0 {
+			t.Errorf("delete: %v", r)
+		}
+
+		// Under a filter that leaves sendmsg to the agent nobody could.
+		b.notify(true, "sendmsg")
+		b.save()
+		out = b.pipe()
+		cmd = unprivileged("run", "--detach", "--bundle", b.dir, b.id)
+		cmd.Stdout, cmd.Stderr = out.w, out.w
+		b.spawn(cmd)
+		out.w.Close()
+		equal(t, "status of run", wait(t, cmd), 0)
+		out.expect("ready\n")
+		<-a.states
+		r = b.finish(unprivileged("exec", b.id, "/inside", "say", "it runs"))
+		if r.status != 255 || !strings.Contains(r.stderr, "/linux/seccomp/syscalls/0/names/0: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall without CAP_SYS_PTRACE") {
+			t.Errorf("exec: %v", r)
+		}
+		if r := b.finish(unprivileged("delete", "--force", b.id)); r.status != 0 {
+			t.Errorf("delete: %v", r)
+		}
+	})
+}
+
+// With the privileges of root, a user namespace changes nothing.
+func TestNotifyUserNamespace(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		a := newSupervisor(t, b.path("agent"))
+		a.errno[unix.SYS_UMOUNT2] = unix.EXDEV
+		b.notify(false, append(own, "umount2", "sendmsg")...)
+		b.inUser()
+		b.detached("wait")
+		<-a.states
+		equal(t, "umount", parseFacts(t, b.must("exec", b.id, "/inside", "facts", "umount:/tmp/x")).Probes["umount:/tmp/x"], "EXDEV")
+		<-a.states
+		b.must("delete", "--force", b.id)
 	})
 }
