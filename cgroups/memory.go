@@ -127,13 +127,18 @@ func (m *v2) checkMemory(mem *specs.LinuxMemory) error {
 		return nil
 	}
 	used, err := m.number("memory.current")
-	switch {
-	case errors.Is(err, unix.ENOENT): // no controller: the write of the limit says so
+	if errors.Is(err, unix.ENOENT) { // no controller: the write of the limit says so
 		return nil
-	case err != nil:
+	}
+	if err != nil {
 		return err
-	case isSet(mem.Swap) && *mem.Swap > 0 && used >= uint64(*mem.Swap):
-		return fmt.Errorf("rejecting memory+swap limit %d: %d is in use (%s/memory/checkBeforeUpdate)", *mem.Swap, used, resourcesAt)
+	}
+	swapped, err := m.number("memory.swap.current")
+	switch {
+	case err != nil && !errors.Is(err, unix.ENOENT):
+		return err
+	case isSet(mem.Swap) && *mem.Swap > 0 && used+swapped >= uint64(*mem.Swap):
+		return fmt.Errorf("rejecting memory+swap limit %d: %d is in use (%s/memory/checkBeforeUpdate)", *mem.Swap, used+swapped, resourcesAt)
 	case used >= uint64(*mem.Limit):
 		return fmt.Errorf("rejecting memory limit %d: %d is in use (%s/memory/checkBeforeUpdate)", *mem.Limit, used, resourcesAt)
 	}

@@ -76,8 +76,10 @@ func (s *setting) fail(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		hint = ", this kernel does not offer it"
-	case errors.Is(err, unix.EBUSY) && s.file == "memory.limit_in_bytes":
+	case errors.Is(err, unix.EBUSY) && strings.HasPrefix(s.file, "memory."):
 		hint = ", more is in use and can't be reclaimed"
+	case errors.Is(err, unix.EINVAL) && (s.file == "memory.limit_in_bytes" || s.file == "memory.memsw.limit_in_bytes"):
+		hint = ", memory can't be limited above memory+swap"
 	case errors.Is(err, unix.EINVAL) && (s.file == "cpu.shares" || s.file == "cpu.weight"):
 		hint = ", an idle cgroup (cpu.idle is 1) takes no shares"
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE):

@@ -86,3 +86,36 @@ func TestPutBack(t *testing.T) {
 		expect(name, want)
 	}
 }
+
+// TestCheckBeforeUpdate has 60 bytes of memory and 10 of swap in use.
+func TestCheckBeforeUpdate(t *testing.T) {
+	m := &v2{dir: fake(t)}
+	for name, content := range map[string]string{"memory.current": "60\n", "memory.swap.current": "10\n"} {
+		if err := os.WriteFile(m.path+"/"+name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for doc, want := range map[string]string{
+		`{"limit":61,"checkBeforeUpdate":true}`:           "",
+		`{"limit":60,"checkBeforeUpdate":true}`:           "rejecting memory limit 60: 60 is in use",
+		`{"limit":60,"checkBeforeUpdate":false}`:          "",
+		`{"limit":60}`:                                    "",
+		`{"limit":-1,"checkBeforeUpdate":true}`:           "",
+		`{"limit":65,"swap":70,"checkBeforeUpdate":true}`: "rejecting memory+swap limit 70: 70 is in use",
+		`{"limit":65,"swap":71,"checkBeforeUpdate":true}`: "",
+		`{"limit":5,"swap":6,"checkBeforeUpdate":true}`:   "rejecting memory+swap limit 6: 70 is in use",
+		`{"limit":65,"swap":-1,"checkBeforeUpdate":true}`: "",
+		`{"reservation":5,"checkBeforeUpdate":true}`:      "",
+	} {
+		err := m.checkMemory(resources(t, `{"memory":`+doc+`}`).Memory)
+		if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", doc, err, want)
+		}
+	}
+	if err := os.Remove(m.path + "/memory.current"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.checkMemory(resources(t, `{"memory":{"limit":5,"checkBeforeUpdate":true}}`).Memory); err != nil {
+		t.Errorf("without the controller: %v", err)
+	}
+}
