@@ -264,6 +264,12 @@ func (k *creation) serve() error {
 			return k.created()
 		}
 		stopPoint("gate-" + e.Gate.Step)
+		if e.Gate.Step == specconv.GateSource {
+			if err := k.sendSource(e); err != nil {
+				return err
+			}
+			continue
+		}
 		answer, err := k.answer(e)
 		closeAll(e.Files)
 		if err != nil {
@@ -287,6 +293,8 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 		return nil, k.setOffsets()
 	case specconv.GateSchedule:
 		return nil, scheduleFor(k.process.Pid, k.spec.Process)
+	case specconv.GateIDMap:
+		return nil, k.mapMount(e)
 	case specconv.GateTarget:
 		return nil, k.makeTarget(e)
 	case specconv.GateCopyUp:

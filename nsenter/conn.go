@@ -146,13 +146,20 @@ func (c *Conn) keep(control []byte) error {
 	return nil
 }
 
+// AnswerFile lets the interpreter go on from a gate that asks for a descriptor.
+func (c *Conn) AnswerFile(file *os.File) error {
+	return c.answer([]byte{0}, unix.UnixRights(int(file.Fd())))
+}
+
 // Answer lets the interpreter go on from a gate. The answer has at least one byte.
-func (c *Conn) Answer(answer []byte) error {
+func (c *Conn) Answer(answer []byte) error { return c.answer(answer, nil) }
+
+func (c *Conn) answer(answer, control []byte) error {
 	if len(answer) == 0 {
 		answer = []byte{0}
 	}
 	for {
-		_, err := unix.SendmsgN(int(c.socket.Fd()), answer, nil, nil, unix.MSG_NOSIGNAL)
+		_, err := unix.SendmsgN(int(c.socket.Fd()), answer, control, nil, unix.MSG_NOSIGNAL)
 		switch {
 		case err == nil:
 			return nil

@@ -456,6 +456,13 @@ func (b *Builder) GateFor(name string, listener Reg, to Data, size int) {
 	b.emit(Op{Kind: Gate, Result: NoReg, Args: [MaxArgs]Arg{Ptr(to), Imm(size), Val(listener)}})
 }
 
+// GateFD is Gate, and the answer brings a descriptor: what OpenHost with these flags would have given. Without one the register
+// holds -1, which no call takes.
+func (b *Builder) GateFD(name string, to Data, size int, fd Reg, flags uint64) {
+	b.Step(name)
+	b.emit(Op{Kind: Gate, Result: fd, Args: [MaxArgs]Arg{Ptr(to), Imm(size), {}, Imm(flags)}})
+}
+
 // ReportTo makes a socket the place where failures and gates are reported.
 func (b *Builder) ReportTo(socket Reg) {
 	b.emit(Op{Kind: Report, Result: NoReg, Args: [MaxArgs]Arg{Val(socket)}})

@@ -86,6 +86,9 @@ func (p *Plan) op(op *Op) string {
 		if a[2].Mode == Register {
 			return "gate for " + p.reg(a[2].Value)
 		}
+		if op.Result != NoReg {
+			return p.reg(uint64(op.Result)) + " = gate"
+		}
 		return "gate"
 	case Report:
 		return "report to " + p.reg(a[0].Value)

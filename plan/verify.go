@@ -163,12 +163,30 @@ func (v *verifier) step(op *Op) error {
 	}
 }
 
-// gate: of no descriptor but the filter's listener does the parent need the number.
+// gate: the answer has its room. What the parent is told of is a filter's listener; a descriptor that comes with the answer is an
+// object of the host, as early as one that is opened.
 func (v *verifier) gate(op *Op) error {
+	if op.Args[0].Mode != Address || op.Args[1].Mode != Immediate || !v.data(op.Args[0], op.Args[1].Value) {
+		return errors.New("the operands are not room for the answer")
+	}
 	if fd := op.Args[2]; fd != (Arg{}) && (fd.Mode != Register || v.state[fd.Value] != SeccompFd) {
 		return errors.New("the descriptor of a gate is not a seccomp listener")
 	}
-	return v.wants(op.Args[0].Mode == Address && op.Args[1].Mode == Immediate && v.data(op.Args[0], op.Args[1].Value), "room for the answer")
+	if op.Result == NoReg {
+		return v.wants(op.Args[3] == Arg{}, "those of a gate without a descriptor")
+	}
+	if v.moved || v.closed || int(op.Result) >= len(v.state) || v.state[op.Result] != Unset {
+		return errors.New("a descriptor of the host that comes too late, or into a register in use")
+	}
+	switch op.Args[3] {
+	case Imm(0):
+		v.state[op.Result] = HostSource
+	case Imm(unix.O_DIRECTORY):
+		v.state[op.Result] = HostDir
+	default:
+		return errors.New("a descriptor of an unknown kind")
+	}
+	return nil
 }
 
 // form checks the fields that only some kinds of op have.
@@ -178,8 +196,8 @@ func (v *verifier) form(op *Op) error {
 		return nil
 	case op.Tolerate != [MaxTolerate]uint8{}:
 		return errors.New("only a call can tolerate an errno")
-	case op.Result != NoReg:
-		return errors.New("only a call has a result")
+	case op.Result != NoReg && op.Kind != Gate:
+		return errors.New("only a call and a gate have a result")
 	case op.Kind != Test && op.Jump != 0:
 		return errors.New("only a call and a test can jump")
 	case op.Kind != Clone && op.Nr != 0:

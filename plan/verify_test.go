@@ -82,7 +82,7 @@ var brokenForm = []brokenPlan{
 	{"V1", "an errno out of range", "", nil, func(p *Plan) { nthKind(p, Fail, 0).Args[0] = Imm(0) }, "not an errno"},
 	{"V1", "a gate that jumps", "", nil, func(p *Plan) { nthKind(p, Gate, 0).Jump = 1 }, "only a call and a test can jump"},
 	{"V1", "a gate with a number", "", nil, func(p *Plan) { nthKind(p, Gate, 0).Nr = unix.SYS_EXECVE }, "only a call has a number"},
-	{"V1", "a gate with a result", "", nil, func(p *Plan) { nthKind(p, Gate, 0).Result = 0 }, "only a call has a result"},
+	{"V1", "a gate with a result", "", nil, func(p *Plan) { nthKind(p, Gate, 0).Result = 0 }, "a register in use"},
 	{"V1", "a second fork", "begin", func(c *typical) { c.Fork(0); c.Fork(0) }, nil, "the one fork"},
 	{"V1", "a fork that loses the scheduler", "scheduled", func(c *typical) { c.Fork(0) }, nil, "takes the scheduler from"},
 	{"V1", "a fork into new namespaces", "begin", func(c *typical) { c.Fork(0) }, func(p *Plan) { nthKind(p, Clone, 0).Args[0].Value |= unix.CLONE_NEWUSER }, "the one fork"},

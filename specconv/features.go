@@ -11,7 +11,7 @@ import (
 // Features says which configurations are served, as features.md of the runtime specification wants it. What is left out is
 // not known; what is false or an empty list is not served. Seccomp and the annotations are the caller's to add.
 func Features() *features.Features {
-	yes, no := true, false
+	yes := true
 	return &features.Features{
 		OCIVersionMin: versionMin,
 		OCIVersionMax: specs.Version,
@@ -25,7 +25,7 @@ func Features() *features.Features {
 			Selinux:         &features.Selinux{Enabled: &yes},
 			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
 			MemoryPolicy:    &features.MemoryPolicy{Modes: memoryModes.names(), Flags: memoryFlags.names()},
-			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 			NetDevices:      &features.NetDevices{Enabled: &yes},
 		},
 		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property."},

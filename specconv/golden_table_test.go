@@ -112,6 +112,8 @@ var goldenPlans = []goldenPlan{
 	{"net-devices", `/linux/netDevices {"eth1": {"name": "eth0"}}
 /linux/sysctl {"net.ipv4.conf.eth0.forwarding": "1"}
 /hooks {"createRuntime": [{"path": "/bin/true"}]}`, nil},
+	{"id-mapped", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "ro", "ridmap"], "uidMappings": [{"size": 1}], "gidMappings": [{"size": 1}]}
+/mounts/- {"destination": "/run", "type": "tmpfs", "source": "tmpfs", "uidMappings": [{"size": 1}], "gidMappings": [{"size": 1}]}`, nil},
 	{"user-namespace", goldenProc + goldenDev + goldenUser + `/process/user {"uid": 1000, "gid": 100}`, inUser},
 	{"user-namespace-of-one", goldenUser, func(h *Host) { inUser(h); h.NoSetgroups = true }},
 	{"user-namespace-without-root", `/linux/namespaces/- {"type": "user"}

@@ -78,9 +78,11 @@ const (
 
 	GateIDs        = "map the ids of the user namespace"
 	GateOffsets    = "set the offsets of the time namespace"
-	GateCgroup     = "wait for the cgroup"   // the process is to be put into its cgroup
-	GateTarget     = "make the mount point"  // the root was sent: make what the mount at the pointer needs
-	GateCopyUp     = "copy the directory up" // the directory and the tmpfs were sent
+	GateCgroup     = "wait for the cgroup"        // the process is to be put into its cgroup
+	GateSource     = "open it as the host's root" // answer: the descriptor
+	GateIDMap      = "map the ids of the mount"   // the detached mount was sent
+	GateTarget     = "make the mount point"       // the root was sent: make what the mount at the pointer needs
+	GateCopyUp     = "copy the directory up"      // the directory and the tmpfs were sent
 	GateNetDevices = "move the network devices"
 	GateHooks      = "run the hooks before the start" // prestart, createRuntime, createContainer
 	GateSchedule   = "set the scheduler and the I/O priority"

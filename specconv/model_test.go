@@ -59,6 +59,7 @@ type machine struct {
 	names                 map[string]string // hostname and domainname
 	writes                map[string]string // files of procfs
 	limits                map[uint64][2]uint64
+	refusedHost           string            // path of the host that was not opened
 	sought, opened        map[string]bool   // origins that have looked something up, and those that have found it
 	covered               map[string]*thing // what an origin has attached last
 	order                 []int             // indices of spec.Mounts as they were attached
@@ -143,6 +144,12 @@ func (m *machine) step(op *plan.Op) (next int, end bool) {
 			m.must(thing == nil, "%s: a descriptor that nobody keeps", m.name(op))
 		}
 		return next, op.Nr == unix.SYS_EXECVE
+	case plan.Gate:
+		if op.Result != plan.NoReg { // the parent brings what was refused to this process
+			m.must(m.regs[op.Result] == nil && m.refusedHost != "" && !m.attached && !m.named && !m.inRoot, "a descriptor that was not asked for")
+			m.regs[op.Result] = &thing{kind: "host", name: m.refusedHost}
+			m.refusedHost = ""
+		}
 	case plan.Report:
 		m.must(m.reg(op.Args[0]).kind == "socket", "report to something else than a socket")
 	}
@@ -177,6 +184,9 @@ func (m *machine) refused(op *plan.Op) {
 	switch op.Nr {
 	case unix.SYS_OPENAT2:
 		m.sought[op.Origin.Pointer] = true
+		if op.Args[0].Mode == plan.Immediate {
+			m.refusedHost = m.text(op.Args[1])
+		}
 	case unix.SYS_SETGROUPS:
 		m.must(len(m.spec.Process.User.AdditionalGids) == 0, "groups that may stay unset")
 		m.groups = []uint32{}

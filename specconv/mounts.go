@@ -27,51 +27,6 @@ type place struct {
 	devpts   bool
 }
 
-// captureSources copies the mounts behind the sources of bind mounts. A source inside the root is only known when the
-// mounts before it are in place: it is looked up then, below the root.
-func (c *compiler) captureSources() {
-	c.settings = make([]mountSettings, len(c.spec.Mounts))
-	c.sources = make([]plan.Reg, len(c.spec.Mounts))
-	for i, m := range c.spec.Mounts {
-		c.settings[i] = parseMountOptions(m.Options)
-		c.sources[i] = plan.NoReg
-		s := &c.settings[i]
-		s.bind = s.bind || m.Type == "bind"
-		if c.bindsHost(i) != "" && !s.bind {
-			// Read-only means all of it, also what is mounted below (CVE-2023-25809).
-			s.bind, s.rbind, s.parameters = true, true, nil
-			s.recursive, s.attributes = s.attributes.join(s.recursive), attributes{}
-		}
-		if m.Type == "cgroup" && !c.host.Cgroup.V2 && !c.has(specs.CgroupNamespace) {
-			c.captureHierarchies(i)
-		}
-		if !s.bind || s.remount {
-			continue
-		}
-		if _, in := within(c.source(i).Path, c.host.Rootfs); in {
-			continue
-		}
-		c.at("open source "+strconv.Quote(c.sourceName(i)), "mounts", i)
-		c.sources[i] = c.b.Source(c.source(i).Path)
-	}
-}
-
-// source is the host side of a mount.
-func (c *compiler) source(i int) Source {
-	if host := c.bindsHost(i); host != "" {
-		return Source{Path: host, Dir: true}
-	}
-	return c.host.Sources[i]
-}
-
-// sourceName is how a message calls the source of a mount: as config.json does, unless the host's directory has taken its place.
-func (c *compiler) sourceName(i int) string {
-	if host := c.bindsHost(i); host != "" {
-		return host
-	}
-	return c.spec.Mounts[i].Source
-}
-
 // setAttributes applies the options to a detached copy.
 func (c *compiler) setAttributes(i int, mount plan.Reg) {
 	s := &c.settings[i]
@@ -126,6 +81,7 @@ func (c *compiler) attachBind(i int) {
 	c.at("copy the mount of source "+strconv.Quote(m.Source), "mounts", i)
 	source := c.b.CloneTree("", from, c.settings[i].rbind)
 	c.b.Close(from)
+	c.mapMount(i, source)
 	c.setAttributes(i, source)
 	c.at("open mount point "+strconv.Quote(m.Destination), "mounts", i)
 	to := c.target("", name, c.source(i).Dir)
@@ -209,6 +165,7 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 	c.b.FsCreate(ctx)
 	mount := c.b.FsMount(mountName(m.Destination), ctx, attrs)
 	c.b.Close(ctx)
+	c.mapMount(i, mount)
 	if s.propagation != 0 {
 		c.b.SetAttr(mount, plan.Attr{Propagation: s.propagation, Recursive: s.propagationRecursive})
 	}

@@ -38,8 +38,10 @@ var broken = []struct{ change, pointer, msg string }{
 	{`/mounts/2/source`, "/mounts/2/source", "is required for a bind mount"},
 	{`/mounts/2/source "` + nul + `"`, "/mounts/2/source", "nul byte"},
 	{`/mounts/0/type "bind"`, "/mounts/0/options", `needs the option "bind" or "rbind"`},
-	{`/mounts/2/options/- "idmap"`, "/mounts/2", "an id-mapped mount is not supported by this release"},
-	{`/mounts/2/options/- "ridmap"`, "/mounts/2", "an id-mapped mount is not supported by this release"},
+	{`/mounts/2/options/- "idmap"`, "/mounts/2/options", "takes those of the container's user namespace, and there is none"},
+	{`/mounts/2/options/- "ridmap"`, "/mounts/2/options", "takes those of the container's user namespace, and there is none"},
+	{`/mounts/- {"destination": "/proc", "options": ["remount"], "uidMappings": [{"size":1}], "gidMappings": [{"size":1}]}`, "/mounts/3/options", "can't be id-mapped any more"},
+	{`/mounts/- {"destination": "/c", "type": "cgroup", "uidMappings": [{"size":1}], "gidMappings": [{"size":1}]}`, "/mounts/3/type", "no id-mapped mounts of file system \"cgroup\""},
 	{`/mounts/2/uidMappings [{"containerID":0,"hostID":1,"size":1}]`, "/mounts/2", "must be specified along with each other"},
 	{"/mounts/2/uidMappings [{\"size\":1}]\n/mounts/2/gidMappings [{\"size\":0}]", "/mounts/2/gidMappings/0/size", "greater than zero"},
 

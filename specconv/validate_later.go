@@ -1,8 +1,6 @@
 package specconv
 
 import (
-	"slices"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -15,7 +13,6 @@ var later = []struct {
 	section string
 	find    func(*specs.Spec) []string
 }{
-	{"an id-mapped mount", "config.md#mounts", findIDMappedMounts},
 	{"vm", "config-vm.md", func(s *specs.Spec) []string { return found(s.VM != nil, "/vm") }},
 }
 
@@ -39,13 +36,4 @@ func found(is bool, pointer string) []string {
 		return []string{pointer}
 	}
 	return nil
-}
-
-func findIDMappedMounts(s *specs.Spec) (pointers []string) {
-	for i, m := range s.Mounts {
-		if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 || slices.Contains(m.Options, "idmap") || slices.Contains(m.Options, "ridmap") {
-			pointers = append(pointers, at("mounts", i))
-		}
-	}
-	return pointers
 }

@@ -80,6 +80,7 @@ func checkMounts(r *report, s *specs.Spec) {
 	r.count(len(s.Mounts), "mounts")
 	for i := range s.Mounts {
 		checkMount(r, &s.Mounts[i], i)
+		checkIDMap(r, s.Linux, &s.Mounts[i], i)
 	}
 }
 
@@ -114,6 +115,22 @@ func checkMount(r *report, m *specs.Mount, i int) {
 	}
 	checkMappingList(r, m.UIDMappings, "mounts", i, "uidMappings")
 	checkMappingList(r, m.GIDMappings, "mounts", i, "gidMappings")
+}
+
+// checkIDMap applies the rules for id-mapped mounts (config.md#mounts, the options idmap and ridmap).
+func checkIDMap(r *report, l *specs.Linux, m *specs.Mount, i int) {
+	if mapped, _ := IDMapped(m); !mapped {
+		return
+	}
+	if len(m.UIDMappings) == 0 && (l == nil || !hasNamespace(l, specs.UserNamespace)) {
+		r.add(at("mounts", i, "options"), "idmap without uidMappings and gidMappings takes those of the container's user namespace, and there is none")
+	}
+	if slices.Contains(m.Options, "remount") {
+		r.add(at("mounts", i, "options"), "a mount that is in place already can't be id-mapped any more (mount_setattr(2))")
+	}
+	if strings.HasPrefix(m.Type, "cgroup") {
+		r.add(at("mounts", i, "type"), "the kernel has no id-mapped mounts of file system %q", m.Type)
+	}
 }
 
 func checkHostname(r *report, s *specs.Spec) { checkUTSName(r, s, s.Hostname, "hostname") }

@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Numbers that no op can have (its field has 16 bits), so that our own calls can be told from the plan's. */
-enum { NR_READ = 0x10000, NR_WRITE, NR_RT_SIGACTION, NR_RT_SIGPROCMASK, NR_EXIT_GROUP, NR_OPENAT2 = 437 };
+enum { NR_READ = 0x10000, NR_WRITE, NR_RT_SIGACTION, NR_RT_SIGPROCMASK, NR_RECVMSG, NR_EXIT_GROUP, NR_OPENAT2 = 437 };
 
 static long kernel(long nr, long a, long b, long c, long d, long e, long f);
 
@@ -72,6 +72,20 @@ static long kernel(long nr, long a, long b, long c, long d, long e, long f)
 		if (c != 1) /* fail() waits for the end of the socket with a byte of its own */
 			wrong("an answer outside of the data");
 		return 0;
+	case NR_RECVMSG: {
+		const uint64_t *message = (const uint64_t *)b, *vector = (const uint64_t *)message[2];
+
+		if (message[3] != 1 || message[5] != 24 || !in_data((long)vector[0], vector[1]))
+			wrong("an answer outside of the data");
+		for (uint64_t i = 0; i < vector[1] && i < 64; i++)
+			((unsigned char *)vector[0])[i] = (unsigned char)next_random();
+		if (next_random() & 1) {
+			static const uint32_t control[6] = { 20, 0, 1, 1, 77, 0 }; /* SOL_SOCKET, SCM_RIGHTS, the descriptor */
+
+			__builtin_memcpy((void *)message[4], control, sizeof control);
+		}
+		return (long)vector[1];
+	}
 	case NR_EXIT_GROUP:
 		longjmp(ended, 1);
 	}

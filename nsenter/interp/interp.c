@@ -23,6 +23,7 @@ extern const unsigned char mapped_size[]; /* interp.lds: p_filesz of the plan's 
 #endif
 
 enum { EXIT_BAD_PLAN = 127, EXIT_FAILED = 1, AGAIN = 11, SIGNALS = 64, OPENAT2_TRIES = 4096 };
+enum { SOL_SOCKET = 1, SCM_RIGHTS = 1, MSG_CMSG_CLOEXEC = 0x40000000 }; /* linux/socket.h */
 
 /* Numbers in the data lie anywhere in it. */
 typedef uint16_t __attribute__((aligned(1), may_alias)) data16;
@@ -152,6 +153,31 @@ static int tolerated(const struct husk_op *op, long error)
 	return 0;
 }
 
+/*
+ * Reads the answer to a gate and a descriptor that comes with it: recvmsg(2). Two descriptors don't fit into the buffer, and the
+ * kernel closes what doesn't fit.
+ */
+static long receive(long socket, uint64_t at, uint64_t size, int64_t *fd)
+{
+	uint64_t vector[2];  /* struct iovec: base, length */
+	uint64_t control[3]; /* struct cmsghdr: length, level and type; the descriptor */
+	uint64_t message[7]; /* struct msghdr: name, its length, vector, number of vectors, control, its length, flags */
+	long result;
+
+	vector[0] = at;
+	vector[1] = size;
+	message[0] = message[1] = 0;
+	message[2] = (uint64_t)vector;
+	message[3] = 1;
+	message[4] = (uint64_t)control;
+	message[5] = sizeof control;
+	message[6] = 0;
+	result = kernel(NR_RECVMSG, socket, (long)message, MSG_CMSG_CLOEXEC, 0, 0, 0);
+	if (result > 0 && message[5] >= 20 && control[1] == ((uint64_t)SCM_RIGHTS << 32 | SOL_SOCKET))
+		*fd = (int32_t)control[2];
+	return result;
+}
+
 static long call(const struct husk_op *op, const uint64_t *a)
 {
 	long result = kernel(op->nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], (long)a[5]);
@@ -212,7 +238,8 @@ static void execute(unsigned char *plan)
 		case HUSK_KIND_GATE:
 			if (!tell(socket, HUSK_MESSAGE_GATE, i, (long)a[2]))
 				quit();
-			result = kernel(NR_READ, socket, (long)a[0], (long)a[1], 0, 0, 0);
+			result = op->result == HUSK_NO_REG ? kernel(NR_READ, socket, (long)a[0], (long)a[1], 0, 0, 0) :
+							     receive(socket, a[0], a[1], &reg[op->result]);
 			if (result < 0)
 				fail(socket, i, -result);
 			if (!result)

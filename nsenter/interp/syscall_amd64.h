@@ -22,4 +22,4 @@ static inline long kernel(long nr, long a, long b, long c, long d, long e, long 
 	return result;
 }
 
-enum { NR_READ = 0, NR_WRITE = 1, NR_RT_SIGACTION = 13, NR_RT_SIGPROCMASK = 14, NR_EXIT_GROUP = 231, NR_OPENAT2 = 437 };
+enum { NR_READ = 0, NR_WRITE = 1, NR_RT_SIGACTION = 13, NR_RT_SIGPROCMASK = 14, NR_RECVMSG = 47, NR_EXIT_GROUP = 231, NR_OPENAT2 = 437 };

@@ -25,4 +25,4 @@ static inline long kernel(long nr, long a, long b, long c, long d, long e, long 
 	return x0;
 }
 
-enum { NR_READ = 63, NR_WRITE = 64, NR_RT_SIGACTION = 134, NR_RT_SIGPROCMASK = 135, NR_EXIT_GROUP = 94, NR_OPENAT2 = 437 };
+enum { NR_READ = 63, NR_WRITE = 64, NR_RT_SIGACTION = 134, NR_RT_SIGPROCMASK = 135, NR_RECVMSG = 212, NR_EXIT_GROUP = 94, NR_OPENAT2 = 437 };

@@ -116,7 +116,7 @@ var configurations = []bad{
 	{name: "destination too long", changes: `/mounts/- {"destination": "` + strings.Repeat("/nnnnnnn", 600) + `", "type": "tmpfs", "source": "tmpfs"}`, want: "/mounts/4/destination: is longer than 4095 bytes"},
 	{name: "mount point in procfs", changes: `/mounts/- {"destination": "/proc/nothing", "source": "/etc", "options": ["bind"]}`, want: `/mounts/4: open mount point "/proc/nothing": no such file or directory`},
 	{name: "mount point in sysfs", changes: `/mounts/- {"destination": "/sys/nothing", "type": "tmpfs", "source": "tmpfs"}`, want: `/mounts/4: open mount point "/sys/nothing": no such file or directory`},
-	{name: "idmapped", changes: `/mounts/- {"destination": "/data", "source": "/tmp", "options": ["bind", "idmap"]}`, want: "/mounts/4: an id-mapped mount is not supported by this release"},
+	{name: "idmapped", changes: `/mounts/- {"destination": "/data", "source": "/tmp", "options": ["bind", "idmap"]}`, want: "/mounts/4/options: idmap without uidMappings and gidMappings takes those of the container's user namespace"},
 	{name: "options is a string", changes: `/mounts/0/options "ro"`, want: "parse config.json: /mounts/0/options: expected an array, found a string"},
 	{name: "options with nul", changes: `/mounts/1/options ["size=1\u0000"]`, want: `/mounts/1/options/0: contains nul byte (\x00)`},
 	{name: "remount of nothing", changes: `/mounts/- {"destination": "/nowhere", "options": ["remount", "ro"]}`, want: `/mounts/4: open mount "/nowhere": no such file or directory`},

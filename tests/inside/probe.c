@@ -61,6 +61,12 @@ static int unmount(const char *path)
 	return umount2(path, MNT_DETACH);
 }
 
+/* remount takes all restrictions off a mount. */
+static int remount(const char *path)
+{
+	return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND, NULL);
+}
+
 static int execute(const char *path)
 {
 	int status;
@@ -101,7 +107,7 @@ static const struct {
 	int (*run)(const char *path);
 } probes[] = {
 	{ "read:", read_file },	  { "list:", list },	  { "stat:", stat_file },   { "write:", write_file },
-	{ "create:", create },	  { "open:", open_file }, { "umount:", unmount },   { "exec:", execute },
+	{ "create:", create },	  { "open:", open_file }, { "umount:", unmount }, { "remount:", remount },   { "exec:", execute },
 	{ "mknod:", make_node },  { "mkdir:", make_dir }, { "socket:", netlink }, { "unshare:", unshare_user },
 };
 

@@ -315,3 +315,111 @@ func TestTimeNamespace(t *testing.T) {
 		})
 	})
 }
+
+// Files of a mount whose ids are mapped belong to others than on the disk.
+func TestIDMappedMounts(t *testing.T) {
+	mapping := func(host, size uint32) []specs.LinuxIDMapping {
+		return []specs.LinuxIDMapping{{ContainerID: 0, HostID: host, Size: size}}
+	}
+	owner := func(f *facts, name string) string {
+		var mode, uid, gid string
+		fmt.Sscan(f.Probes["stat:"+name], &mode, &uid, &gid)
+		return uid + ":" + gid
+	}
+	add := func(b *bundle, m specs.Mount) {
+		b.makeDirs("src/below")
+		b.write("src/file", "x")
+		if err := os.Chown(b.path("src/file"), 3, 4); err != nil {
+			b.t.Fatal(err)
+		}
+		if m.Source == "" {
+			m.Source = "src" // relative to the bundle
+		}
+		m.Destination = "/m"
+		b.Spec.Mounts = append(b.Spec.Mounts, m)
+		b.probe("stat:/m", "stat:/m/file", "stat:/m/below/of tmpfs")
+	}
+	eachView(t, func(t *testing.T, v *view) {
+		t.Run("the map of the user namespace", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			add(b, specs.Mount{Type: "bind", Options: []string{"bind", "idmap"}})
+			f := b.facts()
+			equal(t, "owner", owner(f, "/m/file"), "3:4")
+		})
+		t.Run("a map of its own in a user namespace", func(t *testing.T) {
+			b := newBundle(t, v)
+			b.inUser()
+			add(b, specs.Mount{Type: "bind", Options: []string{"bind"}, UIDMappings: mapping(firstMapped+10, 10), GIDMappings: mapping(firstMapped+20, 10)})
+			equal(t, "owner", owner(b.facts(), "/m/file"), "13:24")
+		})
+		t.Run("without a user namespace", func(t *testing.T) {
+			b := newBundle(t, v)
+			add(b, specs.Mount{Type: "bind", Options: []string{"bind", "ro", "idmap"}, UIDMappings: mapping(1000, 10), GIDMappings: mapping(2000, 10)})
+			f := b.facts()
+			equal(t, "owner", owner(f, "/m/file"), "1003:2004")
+			equal(t, "options", slices.Contains(f.mount("/m").options, "ro"), true)
+			equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
+		})
+		t.Run("a new tmpfs", func(t *testing.T) {
+			b := newBundle(t, v)
+			add(b, specs.Mount{Type: "tmpfs", Source: "tmpfs", UIDMappings: mapping(1000, 10), GIDMappings: mapping(2000, 10)})
+			equal(t, "owner", owner(b.facts(), "/m"), "1000:2000")
+		})
+		for _, option := range []string{"idmap", "ridmap"} {
+			t.Run(option+" and the mounts below", func(t *testing.T) {
+				b := newBundle(t, v)
+				add(b, specs.Mount{Type: "bind", Options: []string{"rbind", option}, UIDMappings: mapping(1000, 10), GIDMappings: mapping(2000, 10)})
+				b.makeDirs("other")
+				b.write("other/of tmpfs", "")
+				v.mountFor(t, b.path("other"), b.path("src/below"))
+				want := map[string]string{"idmap": "0:0", "ridmap": "1000:2000"}[option]
+				f := b.facts()
+				equal(t, "owner above", owner(f, "/m/file"), "1003:2004")
+				equal(t, "owner below", owner(f, "/m/below/of tmpfs"), want)
+			})
+		}
+		t.Run("refused", func(t *testing.T) {
+			for words, m := range map[string]specs.Mount{
+				"no version of Linux":      {Type: "bind", Source: "/proc", Options: []string{"bind"}, UIDMappings: mapping(0, 1), GIDMappings: mapping(0, 1)},
+				"container's user namespa": {Type: "bind", Options: []string{"bind", "idmap"}},
+				"along with each other":    {Type: "bind", Options: []string{"bind", "idmap"}, UIDMappings: mapping(0, 1)},
+			} {
+				b := newBundle(t, v)
+				b.id += fmt.Sprint(len(words))
+				add(b, m)
+				r := b.run()
+				if r.status != 1 || !strings.Contains(r.stderr, words) || !strings.Contains(r.stderr, "/mounts/") || strings.Count(r.stderr, "\n") != 1 {
+					t.Errorf("run: %v; want %q", r, words)
+				}
+			}
+		})
+	})
+}
+
+// The rootfs and sources that only the host's root can get to, and what the host has locked in them.
+func TestUserNamespaceSources(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.inUser()
+		b.makeDirs("locked", "deep/source")
+		b.write("deep/source/file", "reached")
+		v.mountFor(t, b.path("deep/source"), b.path("locked"), unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NOEXEC)
+		for _, private := range []string{"deep", "."} {
+			if err := os.Chmod(b.path(private), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.Spec.Mounts = append(b.Spec.Mounts,
+			specs.Mount{Destination: "/deep", Source: b.path("deep/source"), Type: "bind", Options: []string{"rbind"}},
+			specs.Mount{Destination: "/locked", Source: b.path("locked"), Type: "bind", Options: []string{"rbind"}})
+		admin := []string{"CAP_SYS_ADMIN"}
+		b.Process.Capabilities = &specs.LinuxCapabilities{Bounding: admin, Effective: admin, Permitted: admin}
+		b.probe("read:/deep/file", "create:/locked/new", "remount:/locked")
+		f := b.facts()
+		equal(t, "content", f.Probes["read:/deep/file"], "reached")
+		equal(t, "write", f.Probes["create:/locked/new"], "EROFS")
+		equal(t, "take read-only, nosuid and noexec away", f.Probes["remount:/locked"], "EPERM")
+		equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
+	})
+}

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -170,9 +171,16 @@ func unescape(name string) string {
 }
 
 // mountFor bind-mounts in the view for as long as a test runs.
-func (v *view) mountFor(t *testing.T, from, to string) {
+func (v *view) mountFor(t *testing.T, from, to string, flags ...uintptr) {
 	t.Helper()
-	if err := v.do(func() error { return unix.Mount(from, to, "", unix.MS_BIND, "") }); err != nil {
+	bind := func() error {
+		err := unix.Mount(from, to, "", unix.MS_BIND, "")
+		for _, flag := range flags {
+			err = errors.Join(err, unix.Mount("", to, "", unix.MS_BIND|unix.MS_REMOUNT|flag, ""))
+		}
+		return err
+	}
+	if err := v.do(bind); err != nil {
 		t.Fatalf("bind %s to %s: %v", from, to, err)
 	}
 	t.Cleanup(func() { v.do(func() error { return unix.Unmount(to, unix.MNT_DETACH) }) })

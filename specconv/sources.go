@@ -1,0 +1,88 @@
+package specconv
+
+import (
+	"slices"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/plan"
+)
+
+// captureSources copies the mounts behind the sources of bind mounts. A source inside the root is only known when the
+// mounts before it are in place: it is looked up then, below the root.
+func (c *compiler) captureSources() {
+	c.settings = make([]mountSettings, len(c.spec.Mounts))
+	c.sources = make([]plan.Reg, len(c.spec.Mounts))
+	for i, m := range c.spec.Mounts {
+		c.settings[i] = parseMountOptions(m.Options)
+		c.sources[i] = plan.NoReg
+		s := &c.settings[i]
+		s.bind = s.bind || m.Type == "bind"
+		if c.bindsHost(i) != "" && !s.bind {
+			// Read-only means all of it, also what is mounted below (CVE-2023-25809).
+			s.bind, s.rbind, s.parameters = true, true, nil
+			s.recursive, s.attributes = s.attributes.join(s.recursive), attributes{}
+		}
+		if m.Type == "cgroup" && !c.host.Cgroup.V2 && !c.has(specs.CgroupNamespace) {
+			c.captureHierarchies(i)
+		}
+		if !s.bind || s.remount {
+			continue
+		}
+		if _, in := within(c.source(i).Path, c.host.Rootfs); in {
+			continue
+		}
+		c.at("open source "+strconv.Quote(c.sourceName(i)), "mounts", i)
+		c.sources[i] = c.openHost("", c.source(i).Path, 0)
+	}
+}
+
+// source is the host side of a mount.
+func (c *compiler) source(i int) Source {
+	if host := c.bindsHost(i); host != "" {
+		return Source{Path: host, Dir: true}
+	}
+	return c.host.Sources[i]
+}
+
+// openHost opens a path of the host. In a user namespace its root may have no way there where the host's root has: then the parent
+// opens it, in this mount namespace, so that what the host has locked stays locked.
+func (c *compiler) openHost(reg, name string, flags uint64) plan.Reg {
+	if !c.has(specs.UserNamespace) {
+		return c.b.OpenHost(reg, name, flags)
+	}
+	refused, done := c.b.Label(), c.b.Label()
+	c.b.On(refused, unix.EACCES)
+	fd := c.b.OpenHost(reg, name, flags)
+	c.b.Skip(done)
+	c.b.Bind(refused)
+	c.b.GateFD(GateSource, c.scratch, scratchSize, fd, flags)
+	c.b.Bind(done)
+	return fd
+}
+
+// sourceName is how a message calls the source of a mount: as config.json does, unless the host's directory has taken its place.
+func (c *compiler) sourceName(i int) string {
+	if host := c.bindsHost(i); host != "" {
+		return host
+	}
+	return c.spec.Mounts[i].Source
+}
+
+// IDMapped says whether the ids of a mount are to be mapped, and those of the mounts below it as well.
+func IDMapped(m *specs.Mount) (is, recursive bool) {
+	recursive = slices.Contains(m.Options, "ridmap")
+	return recursive || slices.Contains(m.Options, "idmap") || len(m.UIDMappings) > 0, recursive
+}
+
+// mapMount has the parent map the ids of a detached mount: that takes rights over its file system, which a process in a user
+// namespace lacks. The mount was made in this mount namespace, so what the host has locked in it stays locked.
+func (c *compiler) mapMount(i int, mount plan.Reg) {
+	if mapped, _ := IDMapped(&c.spec.Mounts[i]); mapped {
+		c.at(GateIDMap, "mounts", i)
+		c.b.SendFD(c.socket, mount)
+		c.b.Gate(GateIDMap, c.scratch, scratchSize)
+	}
+}
