@@ -27,7 +27,8 @@ type execution struct {
 	process *specs.Process
 	stdin   *os.File // in place of the caller's streams: a hook's
 	output  *os.File
-	path    string // the program, if it is not process.Args[0]: a hook's
+	path    string   // the program, if it is not process.Args[0]: a hook's
+	env     []string // exactly this environment, of a hook
 
 	signals  func() <-chan os.Signal // waits until the signals are caught; nil for a hook
 	incoming <-chan os.Signal
@@ -167,7 +168,11 @@ func (x *execution) facts() (err error) {
 	if err := x.r.processFacts(x.spec, x.process, x.host, [3]*os.File{}); err != nil {
 		return err
 	}
-	x.host.Env = environment(x.process, func() ([]byte, error) { return readInside(int(x.root.Fd()), "etc/passwd") })
+	if x.env != nil {
+		x.host.Env = x.env
+	} else {
+		x.host.Env = environment(x.process, func() ([]byte, error) { return readInside(int(x.root.Fd()), "etc/passwd") })
+	}
 	if x.filter, err = x.r.filterFacts(x.spec.Linux.Seccomp, x.host); err != nil {
 		return err
 	}
@@ -330,40 +335,4 @@ func (x *execution) close() {
 	if x.child != nil {
 		x.child.Close()
 	}
-}
-
-// startContainerHooks run inside the container, from its file system and with no more rights than its process: they are
-// processes of it like any other.
-func (c *container) startContainerHooks(spec *specs.Spec) error {
-	for i := range spec.Hooks.StartContainer {
-		if err := c.startContainerHook(spec, &spec.Hooks.StartContainer[i]); err != nil {
-			return fmt.Errorf("error running startContainer hook #%d: %w", i, err) // runc's words
-		}
-		stopPoint("hook-startContainer")
-	}
-	return nil
-}
-
-func (c *container) startContainerHook(spec *specs.Spec, h *specs.Hook) error {
-	run, err := c.prepareHook(Created, true)
-	if err != nil {
-		return err
-	}
-	defer run.close()
-	p := *spec.Process
-	p.Args, p.Terminal, p.OOMScoreAdj, p.ExecCPUAffinity = h.Args, false, nil, nil
-	if len(p.Args) == 0 {
-		p.Args = []string{h.Path}
-	}
-	if h.Env != nil {
-		p.Env = h.Env
-	}
-	x := &execution{r: c.r, o: &ExecOptions{}, c: c, status: Created, spec: spec, process: &p, stdin: run.stdin, output: run.output, path: h.Path}
-	defer x.close()
-	if err := x.start(); err != nil {
-		return err
-	}
-	run.pid = x.child.Pid
-	run.pidfd, x.child.Pidfd = x.child.Pidfd, nil
-	return run.wait(h.Timeout)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,14 +24,21 @@ const outputLimit = 4096
 func (k *creation) runCreateHooks() error {
 	k.c.rec.Pid = k.process.Pid
 	h := k.spec.Hooks
-	if err := k.c.hooks("prestart", h.Prestart, Created, nil); err != nil { //nolint:staticcheck // deprecated, and Docker's network depends on it
+	if err := k.c.hooks("prestart", h.Prestart, Created); err != nil { //nolint:staticcheck // deprecated, and Docker's network depends on it
 		return err
 	}
-	if err := k.c.hooks("createRuntime", h.CreateRuntime, Creating, nil); err != nil {
+	if err := k.c.hooks("createRuntime", h.CreateRuntime, Creating); err != nil {
 		return err
 	}
-	inside := &insideOf{pidfd: k.process.Pidfd, kinds: namespaceKinds(k.spec), dir: k.host.Rootfs}
-	return k.c.hooks("createContainer", h.CreateContainer, Creating, inside)
+	if len(h.CreateContainer) == 0 {
+		return nil
+	}
+	p, err := linux.Stat(k.process.Pid)
+	if err != nil {
+		return fmt.Errorf("look at process %d: %w", k.process.Pid, err)
+	}
+	k.c.rec.StartTime = p.StartTime
+	return k.c.insideHooks("createContainer", h.CreateContainer, Creating, k.createContainerHook)
 }
 
 // runHooks runs the hooks of one kind of a container that exists.
@@ -43,13 +49,14 @@ func (r *Runtime) runHooks(c *container, kind string) error {
 	}
 	switch kind {
 	case "startContainer":
-		return c.startContainerHooks(spec)
+		start := func(*specs.Hook) (*specs.Spec, *specs.Process) { return startContainerHook(spec) }
+		return c.insideHooks(kind, spec.Hooks.StartContainer, Created, start)
 	case "poststart":
-		return c.hooks(kind, spec.Hooks.Poststart, Running, nil)
+		return c.hooks(kind, spec.Hooks.Poststart, Running)
 	}
 	// One that fails is a warning and the others run all the same (runtime.md#lifecycle, step 13).
 	for i := range spec.Hooks.Poststop {
-		if err := c.hook(kind, i, &spec.Hooks.Poststop[i], Stopped, nil); err != nil {
+		if err := c.hook(kind, i, &spec.Hooks.Poststop[i], Stopped); err != nil {
 			r.warn("%v", err)
 		}
 		stopPoint("hook-" + kind)
@@ -57,9 +64,9 @@ func (r *Runtime) runHooks(c *container, kind string) error {
 	return nil
 }
 
-func (c *container) hooks(kind string, list []specs.Hook, status Status, where *insideOf) error {
+func (c *container) hooks(kind string, list []specs.Hook, status Status) error {
 	for i := range list {
-		if err := c.hook(kind, i, &list[i], status, where); err != nil {
+		if err := c.hook(kind, i, &list[i], status); err != nil {
 			return err
 		}
 		stopPoint("hook-" + kind)
@@ -68,8 +75,8 @@ func (c *container) hooks(kind string, list []specs.Hook, status Status, where *
 }
 
 // hook runs one hook: state on stdin, its own environment and nothing else, at most Timeout seconds.
-func (c *container) hook(kind string, index int, h *specs.Hook, status Status, where *insideOf) error {
-	run, err := c.prepareHook(status, where != nil)
+func (c *container) hook(kind string, index int, h *specs.Hook, status Status) error {
+	run, err := c.prepareHook(status, false)
 	if err == nil {
 		defer run.close()
 		args := h.Args
@@ -80,7 +87,7 @@ func (c *container) hook(kind string, index int, h *specs.Hook, status Status, w
 		if env == nil {
 			env = []string{}
 		}
-		err = run.start(h.Path, args, env, where)
+		err = run.start(h.Path, args, env)
 		if err == nil {
 			err = run.wait(h.Timeout)
 		}
@@ -140,21 +147,7 @@ func memory(name string, data []byte) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// insideOf says in whose namespaces, and in which directory there, a hook runs.
-type insideOf struct {
-	pidfd *os.File
-	kinds uint64
-	dir   string
-}
-
-func namespaceKinds(spec *specs.Spec) (kinds uint64) {
-	for _, ns := range spec.Linux.Namespaces {
-		kinds |= specconv.NamespaceKind(ns.Type)
-	}
-	return kinds
-}
-
-func (h *hookRun) start(path string, args, env []string, where *insideOf) error {
+func (h *hookRun) start(path string, args, env []string) error {
 	// Ours are close-on-exec anyway; what the caller has left open or preserved for the container is none of the hook's business.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("keep descriptors from the hook: %w", err)
@@ -165,43 +158,12 @@ func (h *hookRun) start(path string, args, env []string, where *insideOf) error 
 		Files: []uintptr{h.stdin.Fd(), h.output.Fd(), h.output.Fd()},
 		Sys:   &syscall.SysProcAttr{PidFD: &pidfd, Setpgid: true},
 	}
-	spawn := func() (err error) {
-		h.pid, err = syscall.ForkExec(path, args, attr)
-		return err
-	}
-	if where != nil {
-		spawn = where.run(spawn)
-	}
-	if err := spawn(); err != nil {
+	var err error
+	if h.pid, err = syscall.ForkExec(path, args, attr); err != nil {
 		return fmt.Errorf("exec %s: %w", path, err)
 	}
 	h.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
 	return nil
-}
-
-// run makes a call happen on a thread of its own that has entered the namespaces; the thread ends with its goroutine. The
-// hook's path is the host's: until pivot_root the mount namespace still shows the host.
-func (w *insideOf) run(f func() error) func() error {
-	return func() error {
-		done := make(chan error)
-		go func() {
-			runtime.LockOSThread() // and never unlocked
-			err := unix.Unshare(unix.CLONE_FS)
-			if err == nil && w.kinds != 0 {
-				err = unix.Setns(int(w.pidfd.Fd()), int(w.kinds))
-			}
-			if err == nil {
-				err = unix.Chdir(w.dir)
-			}
-			if err != nil {
-				err = fmt.Errorf("enter the container's namespaces: %w", err)
-			} else {
-				err = f()
-			}
-			done <- err
-		}()
-		return <-done
-	}
 }
 
 // wait waits for the end of the hook. When its time is over the whole process group is killed.
@@ -251,4 +213,63 @@ func (h *hookRun) close() {
 			f.Close()
 		}
 	}
+}
+
+// insideHooks run in the container's namespaces: they are processes of it like those of exec.
+func (c *container) insideHooks(kind string, list []specs.Hook, status Status, process func(*specs.Hook) (*specs.Spec, *specs.Process)) error {
+	for i := range list {
+		if err := c.insideHook(&list[i], status, process); err != nil {
+			return fmt.Errorf("error running %s hook #%d: %w", kind, i, err) // runc's words
+		}
+		stopPoint("hook-" + kind)
+	}
+	return nil
+}
+
+func (c *container) insideHook(h *specs.Hook, status Status, process func(*specs.Hook) (*specs.Spec, *specs.Process)) error {
+	run, err := c.prepareHook(status, true)
+	if err != nil {
+		return err
+	}
+	defer run.close()
+	spec, p := process(h)
+	p.Args, p.Terminal, p.OOMScoreAdj, p.ExecCPUAffinity = h.Args, false, nil, nil
+	if len(p.Args) == 0 {
+		p.Args = []string{h.Path}
+	}
+	x := &execution{r: c.r, o: &ExecOptions{}, c: c, status: status, spec: spec, process: p, stdin: run.stdin, output: run.output, path: h.Path, env: h.Env}
+	defer x.close()
+	if err := x.start(); err != nil {
+		return err
+	}
+	run.pid = x.child.Pid
+	run.pidfd, x.child.Pidfd = x.child.Pidfd, nil
+	return run.wait(h.Timeout)
+}
+
+// createContainerHook is a process of the host's programs with all rights that there are in the container's namespaces: until
+// pivot_root the mount namespace still shows the host.
+func (k *creation) createContainerHook(h *specs.Hook) (*specs.Spec, *specs.Process) {
+	if h.Env == nil {
+		h.Env = []string{}
+	}
+	linux := *k.spec.Linux
+	linux.Seccomp = nil
+	var all []string
+	for n, name := range specconv.Capabilities {
+		if k.host.Capabilities&(1<<n) != 0 {
+			all = append(all, name)
+		}
+	}
+	p := &specs.Process{
+		Cwd:          k.host.Rootfs,
+		Capabilities: &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all},
+	}
+	return &specs.Spec{Version: k.spec.Version, Process: p, Root: k.spec.Root, Linux: &linux}, p
+}
+
+// startContainerHook is a program from the container's own file system, with no more rights than its process.
+func startContainerHook(spec *specs.Spec) (*specs.Spec, *specs.Process) {
+	p := *spec.Process
+	return spec, &p
 }

@@ -201,7 +201,7 @@ func runHelper(path string, args []string) error {
 		return err
 	}
 	defer run.close()
-	if err := run.start(path, args, []string{}, nil); err != nil {
+	if err := run.start(path, args, []string{}); err != nil {
 		return err
 	}
 	seconds := 10

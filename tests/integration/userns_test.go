@@ -423,3 +423,28 @@ func TestUserNamespaceSources(t *testing.T) {
 		equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
 	})
 }
+
+// The hooks that run inside run in the user namespace as well; the others don't.
+func TestUserNamespaceHooks(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.inUser()
+		b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+		for _, kind := range hookKinds {
+			b.hook(kind)
+		}
+		b.write("log/hooks", "")
+		if err := os.Chmod(b.path("log/hooks"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		pid := b.detached("wait")
+		user, clock := nsOf(t, pid, "user"), nsOf(t, pid, "time")
+		b.must("delete", "--force", b.id)
+		equalList(t, "hooks", b.ranKinds(), hookKinds)
+		for i, f := range b.ran() {
+			in := hookKinds[i] == "createContainer" || hookKinds[i] == "startContainer"
+			equal(t, hookKinds[i]+" in the user namespace", f.NS["user"] == user, in)
+			equal(t, hookKinds[i]+" in the time namespace", f.NS["time"] == clock, in)
+		}
+	})
+}
