@@ -64,6 +64,8 @@ var hints = []struct {
 	{"open mount point", unix.ENOTDIR, "a part of the path is not a directory"},
 	{"open mount point", unix.ELOOP, "the path is, or leads through, a symbolic link"},
 	{"check that the place", unix.EXDEV, "the mount point leads into /proc, which would hide what the runtime itself relies on"},
+	{"set the AppArmor profile", unix.ENOENT, "no such profile is loaded: apparmor_parser(8)"},
+	{"set the SELinux label", unix.EINVAL, "the policy does not know this label"},
 	{"set oom_score_adj", unix.EACCES, "less than what the runtime itself has needs CAP_SYS_RESOURCE"},
 	{"set the scheduler SCHED_FIFO", unix.EPERM, hintRealTime},
 	{"set the scheduler SCHED_RR", unix.EPERM, hintRealTime},

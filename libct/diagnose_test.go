@@ -47,6 +47,7 @@ func TestHintsHaveSteps(t *testing.T) {
 	spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
 	spec.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "0"}
 	spec.Process.Terminal = false
+	spec.Process.ApparmorProfile, spec.Process.SelinuxLabel = "profile", "label"
 	add(specconv.CompileExec(spec, spec.Process, host))
 	for _, h := range hints {
 		if !slices.ContainsFunc(steps, func(s string) bool { return strings.HasPrefix(s, h.step) }) {
