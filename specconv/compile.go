@@ -31,8 +31,8 @@ var phases = []phase{
 	{"sysctl", (*compiler).writeSysctls},       // before /proc/sys may become read-only
 	{"masks", (*compiler).restrictPaths},       // masked and read-only paths, read-only mounts
 	{"pivot", (*compiler).changeRoot},          // the host is gone from here on
+	{"labels", (*compiler).setLabels},          // oom_score_adj, AppArmor, SELinux, also that of the keyring: through the own procfs
 	{"session", (*compiler).startSession},      // session, keyring, terminal
-	{"labels", (*compiler).setLabels},          // oom_score_adj, AppArmor, SELinux: through the own procfs
 	{"scheduling", (*compiler).schedule},       // scheduler, I/O priority, memory policy, personality
 	{"limits", (*compiler).setRlimits},         // while we may still raise them (both before a user namespace is entered)
 	{"credentials", (*compiler).dropPrivileges},

@@ -67,6 +67,13 @@ func (c *compiler) setLabels() {
 	if p.SelinuxLabel != "" {
 		c.at("set the SELinux label "+strconv.Quote(p.SelinuxLabel), "process", "selinuxLabel")
 		c.writeProc("thread-self/attr/exec", p.SelinuxLabel)
+		if !c.host.NoNewKeyring {
+			// Or the session keyring would have ours. execve takes it back; a policy may forbid it.
+			keys := c.b.Open("", c.proc, "thread-self/attr/keycreate", unix.O_WRONLY, plan.Beneath)
+			c.b.On(nil, unix.EACCES)
+			c.b.Write(keys, []byte(p.SelinuxLabel))
+			c.b.Close(keys)
+		}
 	}
 	if p.ApparmorProfile != "" {
 		c.at("set the AppArmor profile "+strconv.Quote(p.ApparmorProfile), "process", "apparmorProfile")
