@@ -22,8 +22,9 @@ type Config struct {
 	ID string
 	// Resources may be nil. The device rules of DefaultDeviceRules are appended in any case.
 	Resources *specs.LinuxResources
-	// Owner, when set, is given the v2 cgroup (delegation); v1 has no safe delegation and ignores it.
-	Owner *Owner
+	// Owner is the user of the host to whom the v2 cgroup is given (delegation), 0 for root, to whom it belongs anyway. v1 has no
+	// safe delegation and ignores it.
+	Owner uint32
 	// Rootless tolerates missing permission as long as neither a path nor a limit was asked for, and a device filter that
 	// can't be loaded.
 	Rootless bool
@@ -37,9 +38,6 @@ type Config struct {
 	// Pid is the process that systemd puts into the scope that Create makes: a scope without one can't exist.
 	Pid int
 }
-
-// Owner is the host's view of the container's root user.
-type Owner struct{ UID, GID int }
 
 // Manager is the cgroup of one container. It is not safe for concurrent use.
 type Manager interface {

@@ -93,27 +93,33 @@ func (d *dir) lived() bool {
 	return err == nil // the root has no such file
 }
 
-// delegate gives the cgroup to the container's root: the directory and the files that the kernel names as safe to hand over
+// delegate gives the cgroup to a user: the directory and the files that the kernel names as safe to hand over
 // (cgroup-v2.rst, "Model of Delegation"). Limits stay out of its reach.
-func (m *v2) delegate(o *Owner) error {
+func (m *v2) delegate(uid int) error {
 	if err := m.open(); err != nil {
 		return err
 	}
-	if err := unix.Fchownat(m.fd, "", o.UID, o.GID, unix.AT_EMPTY_PATH); err != nil {
+	if err := unix.Fchownat(m.fd, "", uid, -1, unix.AT_EMPTY_PATH); err != nil {
 		return &os.PathError{Op: "chown cgroup", Path: m.path, Err: err}
 	}
-	names, err := readWhole("/sys/kernel/cgroup/delegate")
-	if errors.Is(err, unix.ENOENT) { // before Linux 4.15
-		names, err = []byte("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"), nil
-	}
+	names, err := delegated("/sys/kernel/cgroup/delegate")
 	if err != nil {
 		return err
 	}
-	for name := range strings.FieldsSeq(string(names)) {
-		err := unix.Fchownat(m.fd, name, o.UID, o.GID, unix.AT_SYMLINK_NOFOLLOW)
+	for _, name := range names {
+		err := unix.Fchownat(m.fd, name, uid, -1, unix.AT_SYMLINK_NOFOLLOW)
 		if err != nil && !errors.Is(err, unix.ENOENT) { // the list also names files of controllers that are not enabled here
 			return &os.PathError{Op: "chown", Path: m.path + "/" + name, Err: err}
 		}
 	}
 	return nil
+}
+
+// delegated are the files that the kernel lists, or those that it had before it had the list (Linux 4.15).
+func delegated(list string) ([]string, error) {
+	names, err := readWhole(list)
+	if errors.Is(err, unix.ENOENT) {
+		return []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}, nil
+	}
+	return strings.Fields(string(names)), err
 }

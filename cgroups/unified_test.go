@@ -2,6 +2,8 @@ package cgroups
 
 import (
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +21,7 @@ func TestUnified(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := create(t, &Config{Path: base, Owner: &Owner{UID: 1000, GID: 1001}, Resources: resources(t, `{"cpu":{"shares":1024},"pids":{"limit":-1},"memory":{"disableOOMKiller":false}}`)})
+		m := create(t, &Config{Path: base, Owner: 1000, Resources: resources(t, `{"cpu":{"shares":1024},"pids":{"limit":-1},"memory":{"disableOOMKiller":false}}`)})
 		if got := file(t, m, "", "cgroup.controllers"); got != strings.TrimSpace(string(all)) {
 			t.Errorf("controllers %q of %q", got, all)
 		}
@@ -98,4 +100,19 @@ func TestThreaded(t *testing.T) {
 			t.Errorf("create below a threaded cgroup: %v", err)
 		}
 	})
+}
+
+func TestDelegated(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "delegate")
+	look := func(want ...string) {
+		t.Helper()
+		if got, err := delegated(list); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
+	look("cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
+	if err := os.WriteFile(list, []byte("cgroup.procs\nmemory.oom.group\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look("cgroup.procs", "memory.oom.group")
 }

@@ -72,8 +72,11 @@ func (m *v2) fill(cfg *Config, used bool) (err error) {
 	if err := m.filterDevices(r.Devices, used); err != nil && !cfg.Rootless {
 		return err
 	}
-	if cfg.Owner != nil {
-		return m.delegate(cfg.Owner)
+	if cfg.Owner == 0 {
+		return nil
+	}
+	if err := m.delegate(int(cfg.Owner)); err != nil && !(cfg.Rootless && isPermission(err)) {
+		return fmt.Errorf("give the cgroup to user %d: %w", cfg.Owner, err)
 	}
 	return nil
 }

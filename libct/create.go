@@ -130,6 +130,7 @@ func (k *creation) makeCgroup() (err error) {
 		Annotations: k.spec.Annotations,
 	}
 	cfg.UserManager = cfg.Systemd && userManager()
+	cfg.Owner = specconv.CgroupOwner(k.spec)
 	k.r.warnResources(cfg.Resources)
 	rec.Rootless = cfg.Rootless
 	if k.cgroup, err = cgroups.New(cfg); err != nil {

@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,33 @@ var instances = []struct {
 	{"proc", specs.PIDNamespace, "/proc"},
 	{"sysfs", specs.NetworkNamespace, "/sys"},
 	{"mqueue", specs.IPCNamespace, "/dev/mqueue"},
+}
+
+// CgroupOwner is the host's user to whom the container's cgroup of v2 is to belong: that of the program, where the container
+// has a cgroup namespace and a writable mount of it, else root (config-linux.md#cgroup-ownership).
+func CgroupOwner(spec *specs.Spec) uint32 {
+	writable := func(m specs.Mount) bool {
+		s := parseMountOptions(m.Options)
+		return m.Source == "cgroup" && inside(m.Destination) == cgroupRoot && s.join(s.recursive).set&unix.MOUNT_ATTR_RDONLY == 0
+	}
+	if !IsNew(spec, specs.CgroupNamespace) || !slices.ContainsFunc(spec.Mounts, writable) {
+		return 0
+	}
+	return hostUser(spec, spec.Process.User.UID)
+}
+
+// hostUser is what a user of the container is on the host, root if config.json does not say it: the mappings of a user
+// namespace that is joined are elsewhere.
+func hostUser(spec *specs.Spec, uid uint32) uint32 {
+	if !Has(spec, specs.UserNamespace) {
+		return uid
+	}
+	for _, m := range spec.Linux.UIDMappings {
+		if uid >= m.ContainerID && uid-m.ContainerID < m.Size {
+			return m.HostID + uid - m.ContainerID
+		}
+	}
+	return 0
 }
 
 // bindsHost is the host's directory that is bound in the place of a new file system, "" if there is no need to.
