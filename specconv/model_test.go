@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -608,7 +609,7 @@ func (m *machine) container() {
 	m.must(!s.Root.Readonly || m.root.readonly, "the root is writable")
 	for key, value := range s.Linux.Sysctl {
 		file, _ := sysctlFile(key)
-		m.must(slices.Contains(slices.Collect(maps.Values(m.writes)), value) && m.wrote("sys/"+file), "sysctl %q is not written", key)
+		m.must(slices.Contains(slices.Collect(maps.Values(m.writes)), cmp.Or(value, "\n")) && m.wrote("sys/"+file), "sysctl %q is not written", key)
 	}
 	m.must(slices.IsSorted(m.order), "mounts in the order %v", m.order)
 	for i, mount := range s.Mounts {

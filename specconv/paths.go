@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"cmp"
 	"maps"
 	"path"
 	"slices"
@@ -34,7 +35,8 @@ func (c *compiler) writeSysctls() {
 		c.at("write sysctl "+strconv.Quote(name), "linux", "sysctl", name)
 		place, _ := sysctlFile(name)
 		file := c.b.Open("", c.proc, "sys/"+place, unix.O_WRONLY, plan.Beneath)
-		c.b.Write(file, []byte(c.spec.Linux.Sysctl[name]))
+		// A write of nothing would change nothing; sysctl(8) sets an empty value with a new line.
+		c.b.Write(file, []byte(cmp.Or(c.spec.Linux.Sysctl[name], "\n")))
 		c.b.Close(file)
 	}
 }

@@ -99,6 +99,15 @@ func TestSpecification(t *testing.T) {
 			equal(t, "number of arguments, and the program", string(data), "0 "+b.path("hook")+"\n")
 			equal(t, "error", err, nil)
 		}},
+		{"empty sysctl", func(t *testing.T, b *bundle) {
+			const name = "net.ipv4.ip_local_reserved_ports"
+			pid := holder(b)
+			b.tool("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", pid), "sysctl", "-q", "-w", name+"=4000-4010")
+			join(b, specs.NetworkNamespace, fmt.Sprintf("/proc/%d/ns/net", pid))
+			b.Linux.Sysctl = map[string]string{name: ""}
+			b.probe("read:/proc/sys/net/ipv4/ip_local_reserved_ports")
+			equal(t, name, b.facts().Probes["read:/proc/sys/net/ipv4/ip_local_reserved_ports"], "\n")
+		}},
 		{"oom_score_adj is left alone", func(t *testing.T, b *bundle) {
 			b.save()
 			cmd := b.command("run", "--bundle", b.dir, b.id)
@@ -108,24 +117,7 @@ func TestSpecification(t *testing.T) {
 			equal(t, "oom_score_adj", parseFacts(t, r.stdout).Oom, "77\n")
 		}},
 		{"poststop comes last", poststopComesLast},
-		{"cgroup owner", func(t *testing.T, b *bundle) {
-			if b.v.v2 {
-				t.Skip("about cgroup v1")
-			}
-			b.ownCgroupNamespace()
-			b.Process.User.UID = 1000
-			for i := range b.Spec.Mounts {
-				if m := &b.Spec.Mounts[i]; m.Destination == "/sys/fs/cgroup" {
-					m.Options = []string{"nosuid", "noexec", "nodev"}
-				}
-			}
-			b.probe("stat:/sys/fs/cgroup/pids", "stat:/sys/fs/cgroup/pids/cgroup.procs")
-			for probe, got := range b.facts().Probes {
-				if f := strings.Fields(got); len(f) < 3 || f[1] != "0" || f[2] != "0" {
-					t.Errorf("%s: %q, want root as owner", probe, got)
-				}
-			}
-		}},
+		{"cgroup owner", cgroupOwner},
 	}
 	eachView(t, func(t *testing.T, v *view) {
 		for _, c := range cases {
@@ -164,4 +156,52 @@ func poststopComesLast(t *testing.T, b *bundle) {
 	b.Hooks.CreateContainer, b.Hooks.Poststart = nil, []specs.Hook{shell("exit 1")}
 	equal(t, "status", b.run().status, 1)
 	check("after poststart failed")
+}
+
+// A cgroup of v2 that is mounted writable belongs to the user of the container's program, as far as the kernel says that this is
+// safe (config-linux.md#cgroup-ownership).
+func cgroupOwner(t *testing.T, b *bundle) {
+	ids := b.Linux.Namespaces
+	mount := func(options ...string) {
+		for i := range b.Spec.Mounts {
+			if m := &b.Spec.Mounts[i]; m.Destination == "/sys/fs/cgroup" {
+				m.Options = options
+			}
+		}
+	}
+	top := "/sys/fs/cgroup"
+	if !b.v.v2 {
+		top += "/pids"
+	}
+	b.probe("stat:"+top, "stat:"+top+"/cgroup.procs", "stat:"+top+"/cgroup.freeze", "mkdir:"+top+"/sub", "stat:"+top+b.Linux.CgroupsPath)
+	owners := func(what, procs, limits string) *facts {
+		t.Helper()
+		f := b.facts()
+		for file, want := range map[string]string{"": procs, "/cgroup.procs": procs, "/cgroup.freeze": limits} {
+			got := strings.Fields(f.Probes["stat:"+top+file])
+			if len(got) > 2 && got[1] != want || len(got) < 2 && (b.v.v2 || file != "/cgroup.freeze") {
+				t.Errorf("%s: owner of %s%s in %v, want %s", what, top, file, got, want)
+			}
+		}
+		return f
+	}
+	b.Process.User.UID = 1000
+	mount("ro")
+	b.ownCgroupNamespace()
+	owners("read-only", "0", "0")
+	mount("nosuid")
+	if !b.v.v2 {
+		owners("cgroup v1", "0", "0")
+		return
+	}
+	f := owners("writable", "1000", "0")
+	equal(t, "a cgroup below it", f.Probes["mkdir:"+top+"/sub"], "ok")
+	b.Linux.Namespaces = ids
+	own := strings.Fields(b.facts().Probes["stat:"+top+b.Linux.CgroupsPath])
+	equal(t, "owner in the host's namespace", own[1], "0")
+	b.ownCgroupNamespace()
+	b.inUser()
+	owners("in a user namespace", "1000", "65534")
+	b.Process.User.UID = 0
+	owners("root of a user namespace", "0", "65534")
 }
