@@ -577,9 +577,10 @@ func (m *machine) run(op *plan.Op) {
 	m.must(slices.Equal(m.groups, p.User.AdditionalGids) || len(m.groups)+len(p.User.AdditionalGids) == 0, "groups %v", m.groups)
 	m.must(m.permitted == permitted, "permitted capabilities %#x, want %#x", m.permitted, permitted)
 	m.must(m.effective == wanted(func(c *specs.LinuxCapabilities) []string { return c.Effective })&permitted, "effective capabilities %#x", m.effective)
-	m.must(m.inheritable == wanted(func(c *specs.LinuxCapabilities) []string { return c.Inheritable }), "inheritable capabilities %#x", m.inheritable)
 	m.must(m.ambient&^wanted(func(c *specs.LinuxCapabilities) []string { return c.Ambient }) == 0, "ambient capabilities %#x", m.ambient)
 	keep := wanted(func(c *specs.LinuxCapabilities) []string { return c.Bounding })
+	// capset(2) refuses to make inheritable what is not in the bounding set.
+	m.must(m.inheritable == wanted(func(c *specs.LinuxCapabilities) []string { return c.Inheritable })&keep, "inheritable capabilities %#x", m.inheritable)
 	m.must((m.dropped|keep)&(1<<41-1) == 1<<41-1 && m.dropped&keep == 0, "%#x is dropped of the bounding set, %#x is to be kept", m.dropped, keep)
 	m.must(m.noNewPrivileges == p.NoNewPrivileges, "no_new_privs is %v", m.noNewPrivileges)
 	m.must(m.filtered == (m.host.FilterPending || len(m.host.Filter) > 0), "filter: %v", m.filtered)
