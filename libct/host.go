@@ -204,8 +204,38 @@ func joinedNamespaces(spec *specs.Spec) (files []*os.File, err error) {
 			return nil, fmt.Errorf("/linux/namespaces/%d: join %s namespace %q: %w", index, ns.Type, ns.Path, err)
 		}
 		files = append(files, file)
+		if err := keepHostSysctls(spec, ns.Type, file); err != nil {
+			closeAll(files)
+			return nil, err
+		}
 	}
 	return files, nil
+}
+
+// keepHostSysctls refuses kernel parameters of a namespace that is joined by path and turns out to be the runtime's own.
+func keepHostSysctls(spec *specs.Spec, kind specs.LinuxNamespaceType, joined *os.File) error {
+	for _, key := range slices.Sorted(maps.Keys(spec.Linux.Sysctl)) {
+		if specconv.SysctlNamespace(key) != kind {
+			continue
+		}
+		name := string(kind)
+		if kind == specs.NetworkNamespace {
+			name = "net"
+		}
+		a, err := joined.Stat()
+		if err != nil {
+			return fmt.Errorf("/linux/sysctl: look at the %s namespace: %w", kind, err)
+		}
+		b, err := os.Stat("/proc/self/ns/" + name)
+		if err != nil {
+			return fmt.Errorf("/linux/sysctl: look at the runtime's %s namespace: %w", kind, err)
+		}
+		if os.SameFile(a, b) {
+			return fmt.Errorf("/linux/sysctl: sysctl %q not allowed in host %s namespace", key, kind) // runc's words
+		}
+		return nil
+	}
+	return nil
 }
 
 var errNamespace = errors.New("the file is not a namespace of that type")

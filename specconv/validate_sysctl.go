@@ -11,8 +11,8 @@ import (
 const ipcSysctls = "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni kernel.shm_rmid_forced"
 
 // checkSysctl lets only parameters pass that belong to a namespace of the
-// container's own: any other would change the host. A network namespace that
-// is joined by path may be the host's; that shows only when it is opened.
+// container's own: any other would change the host. A namespace that is joined
+// by path may be the host's; that shows only when it is opened.
 func checkSysctl(r *report, l *specs.Linux) {
 	r.count(len(l.Sysctl), "sysctl")
 	for _, key := range sortedKeys(l.Sysctl) {
@@ -31,25 +31,35 @@ func checkSysctl(r *report, l *specs.Linux) {
 
 func checkSysctlNamespace(r *report, l *specs.Linux, key, name string) {
 	place := at("sysctl", key)
-	switch {
-	case strings.HasPrefix(name, "fs.mqueue."), containsWord(ipcSysctls, name):
-		if !hasNamespace(l, specs.IPCNamespace) {
-			r.add(place, "sysctl %.100q is not allowed in the hosts ipc namespace", name)
-		}
-	case strings.HasPrefix(name, "net."):
-		if !hasNamespace(l, specs.NetworkNamespace) {
-			r.add(place, "sysctl %.100q not allowed in host network namespace", name)
-		}
-	case strings.HasPrefix(name, "user."):
-		if !hasNamespace(l, specs.UserNamespace) {
-			r.add(place, "setting ucounts without a user namespace not allowed: %.100q", name)
-		}
-	case name == "kernel.hostname" && hasNamespace(l, specs.UTSNamespace):
+	kind := SysctlNamespace(key)
+	switch own := kind != "" && hasNamespace(l, kind); {
+	case name == "kernel.hostname" && own:
 		r.add(place, `sysctl %q is not allowed as it conflicts with the OCI "hostname" field`, name)
-	case name == "kernel.domainname" && hasNamespace(l, specs.UTSNamespace):
+	case own:
+	case kind == specs.IPCNamespace:
+		r.add(place, "sysctl %.100q is not allowed in the hosts ipc namespace", name)
+	case kind == specs.NetworkNamespace:
+		r.add(place, "sysctl %.100q not allowed in host network namespace", name)
+	case kind == specs.UserNamespace:
+		r.add(place, "setting ucounts without a user namespace not allowed: %.100q", name)
 	default:
 		r.add(place, "sysctl %.100q is not in a separate kernel namespace", name)
 	}
+}
+
+// SysctlNamespace is the type of the namespaces that a parameter belongs to, "" if it is the machine's.
+func SysctlNamespace(key string) specs.LinuxNamespaceType {
+	switch name := sysctlName(key); {
+	case strings.HasPrefix(name, "fs.mqueue."), containsWord(ipcSysctls, name):
+		return specs.IPCNamespace
+	case strings.HasPrefix(name, "net."):
+		return specs.NetworkNamespace
+	case strings.HasPrefix(name, "user."):
+		return specs.UserNamespace
+	case name == "kernel.hostname", name == "kernel.domainname":
+		return specs.UTSNamespace
+	}
+	return ""
 }
 
 // sysctlName returns the name of a parameter with dots as separators. As in

@@ -187,6 +187,10 @@ func TestWrongNamespaces(t *testing.T) {
 		{"twice", "/linux/namespaces", func(b *bundle) { join(b, specs.UTSNamespace, "") }},
 		{"no mounts of its own, but paths", "/linux", func(b *bundle) { without(b, specs.MountNamespace) }},
 		{"hostname of the host", "/hostname", func(b *bundle) { without(b, specs.UTSNamespace) }},
+		{"sysctl of the host by path", `/linux/sysctl: sysctl "net.ipv4.ip_forward" not allowed in host network namespace`, func(b *bundle) {
+			join(b, specs.NetworkNamespace, "/proc/self/ns/net")
+			b.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "a value that does no harm if it is written"}
+		}},
 		{"sysctl of the host", "/linux/sysctl", func(b *bundle) {
 			without(b, specs.NetworkNamespace)
 			b.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
