@@ -119,7 +119,6 @@ func (c *container) serveInit(conn *nsenter.Conn, e nsenter.Event) error {
 	}
 	if err != nil {
 		linux.PidfdSendSignal(pidfd, unix.SIGKILL)
-		linux.PollIn(pidfd, c.r.wait) // so that the container is stopped when start has failed
 	}
 	return err
 }

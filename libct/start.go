@@ -51,6 +51,8 @@ func (r *Runtime) Start(id string) error {
 		if errors.As(err, &hook) {
 			return c.undoStart(err)
 		}
+		conn.Close()
+		c.letEnd()
 		return err
 	}
 	stopPoint("start-done")
@@ -58,6 +60,15 @@ func (r *Runtime) Start(id string) error {
 		return fmt.Errorf("remove the start gate %s: %w", c.path(gateSocket), err)
 	}
 	return c.afterStart()
+}
+
+// letEnd waits for the first process, which ends by itself when nobody hears it any more: a container that could not be
+// started is stopped when start returns.
+func (c *container) letEnd() {
+	if pidfd, err := c.initPidfd(); err == nil {
+		linux.PollIn(pidfd, c.r.wait)
+		unix.Close(pidfd)
+	}
 }
 
 // startOp finds the origin of an op behind the start gate.

@@ -122,7 +122,8 @@ func TestUnstartable(t *testing.T) {
 					if r = b.husk("start", b.id); r.status == 0 {
 						t.Error("start: no error")
 					}
-					b.must("delete", "--force", b.id)
+					b.status("stopped")
+					b.must("delete", b.id)
 				}
 				if !strings.Contains(r.stderr, c.words) {
 					t.Errorf("create and start: %v; want %q", r, c.words)
