@@ -189,7 +189,8 @@ func (c *container) guess() error {
 
 // unmountHost takes the root off the host's mount table, where a container without a mount namespace has it.
 func (c *container) unmountHost() {
-	if c.rec.HostMount && c.rec.Rootfs != "" {
+	same, err := c.sameBoot() // what is mounted there today may be somebody else's
+	if c.rec.HostMount && c.rec.Rootfs != "" && err == nil && same {
 		if err := unix.Unmount(c.rec.Rootfs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
 			c.r.warn("unmount %s: %v", c.rec.Rootfs, err)
 		}

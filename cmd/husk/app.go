@@ -35,6 +35,7 @@ type containers interface {
 	Events(id string, interval time.Duration, tell func(*libct.Event) error) error
 	Update(libct.UpdateOptions) error
 	Plan(bundle string) (string, error)
+	CollectGarbage(dryRun bool) ([]libct.Leftover, error)
 }
 
 // An app is one call of the program.

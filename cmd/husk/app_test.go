@@ -28,6 +28,7 @@ type fake struct {
 	samples libct.Samples
 	round   []libct.Sample
 	end     libct.End
+	garbage []libct.Leftover
 	update  libct.UpdateOptions
 	signal  unix.Signal
 	flag    bool
@@ -82,6 +83,11 @@ func (f *fake) Lifecycle(ids []string, tell func(*libct.Change) error) error {
 		return err
 	}
 	return f.note("lifecycle " + strings.Join(ids, " "))
+}
+
+func (f *fake) CollectGarbage(dryRun bool) ([]libct.Leftover, error) {
+	f.flag = dryRun
+	return f.garbage, f.note("gc")
 }
 
 func (f *fake) Events(id string, interval time.Duration, tell func(*libct.Event) error) error {

@@ -27,6 +27,7 @@ func (a *app) commands() []*command {
 		a.deleteCommand(),
 		a.eventsCommand(),
 		a.execCommand(),
+		a.gcCommand(),
 		a.killCommand(),
 		a.listCommand(),
 		a.pauseCommand(),
