@@ -77,6 +77,10 @@ func filterPs(output []byte, pids []int) ([]byte, error) {
 	if column < 0 {
 		return nil, errors.New("couldn't find PID field in ps output")
 	}
+	ours := make(map[int]bool, len(pids))
+	for _, pid := range pids {
+		ours[pid] = true
+	}
 	out := append(slices.Clone(heading), '\n')
 	for line := range bytes.Lines(body) {
 		fields := bytes.Fields(line)
@@ -90,7 +94,7 @@ func filterPs(output []byte, pids []int) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the output of ps: %q in column PID", fields[column])
 		}
-		if slices.Contains(pids, pid) {
+		if ours[pid] {
 			out = append(out, line...)
 		}
 	}

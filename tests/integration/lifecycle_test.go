@@ -231,6 +231,20 @@ func TestListAndPs(t *testing.T) {
 		if strings.Count(table, "\n") != 2 || !strings.Contains(table, "/inside wait") {
 			t.Errorf("ps: %q", table)
 		}
+		table = b.must("ps", "-f", "table", b.id, "-e", "-o", "comm,pid", "--sort=-pid")
+		if lines := strings.Fields(table); !slices.Equal(lines, []string{"COMMAND", "PID", "inside", itoa(pid)}) {
+			t.Errorf("ps with options: %q", table)
+		}
+		b.fails(1, "couldn't find PID field in ps output", "ps", b.id, "-o", "comm")
+		b.fails(1, "invalid format option", "ps", "-f", "xml", b.id)
+		b.must("kill", b.id, "KILL")
+		b.gone(pid)
+		if table = b.must("ps", b.id); strings.Count(table, "\n") != 1 || b.must("ps", "-f", "json", b.id) != "[]\n" {
+			t.Errorf("ps of a stopped container: %q", table)
+		}
+		if table = b.must("list", "-f", "table"); strings.Count(table, "\n") != 2 || !strings.Contains(table, " 0           stopped ") {
+			t.Errorf("list: %q", table)
+		}
 		b.must("delete", "--force", b.id)
 		equal(t, "empty list", b.must("list", "-q"), "")
 		equal(t, "empty list as JSON", strings.TrimSpace(b.must("list", "--format", "json")), "[]")
