@@ -198,12 +198,20 @@ func settingsV2(r *specs.LinuxResources, quota string) ([]setting, error) {
 	c.networkV2(r.Network)
 	c.memoryV2(r.Memory)
 	c.unified(r.Unified)
-	// A memory limit below what is in use kills. That can't be taken back, so it is written when all else has been accepted.
-	if i := slices.IndexFunc(c.list, func(s setting) bool { return s.file == "memory.max" }); i >= 0 {
-		last := c.list[i]
-		c.list = append(slices.Delete(c.list, i, i+1), last)
-	}
+	slices.SortStableFunc(c.list, func(a, b setting) int { return a.late() - b.late() })
 	return c.list, c.err
+}
+
+// late puts what can't be taken back behind what may be refused: the kernel does not let a cgroup with processes go back to no CPUs of
+// its own, and a memory limit below what is in use kills.
+func (s *setting) late() int {
+	switch s.file {
+	case "cpuset.cpus", "cpuset.mems":
+		return 1
+	case "memory.max":
+		return 2
+	}
+	return 0
 }
 
 func itoa(n int64) string  { return strconv.FormatInt(n, 10) }

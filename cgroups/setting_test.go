@@ -146,6 +146,10 @@ func TestSettings(t *testing.T) {
 			"error: invalid configuration", "pids.max=3; cpu.weight=59; memory.low=4; cpu.max=5 50000; memory.high=9; memory.max=6",
 		},
 		{
+			"what can't be taken back is last", `{"cpu":{"cpus":"0","shares":512},"memory":{"limit":5},"pids":{"limit":3},"unified":{"cpuset.mems":"0","memory.high":"9"}}`,
+			"error: invalid configuration", "pids.max=3; cpu.weight=59; memory.high=9; cpuset.cpus=0; cpuset.mems=0; memory.max=5",
+		},
+		{
 			"unified beside devices", `{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":600}]},"unified":{"io.max":"8:0 wbps=1"}}`,
 			"error: invalid configuration", "io.max=8:0 rbps=600; io.max=8:0 wbps=1",
 		},

@@ -95,7 +95,7 @@ func TestProperties(t *testing.T) {
 		{"left to the files", `{"hugepageLimits":[{"pageSize":"2MB","limit":0}],"rdma":{"mlx5_1":{"hcaHandles":3}},"cpu":{"burst":5}}`, "", ""},
 		{
 			"unified", `{"unified":{"memory.high":"4096","memory.min":"max","cpu.max":"5000 10000","io.max":"8:0 rbps=5 wiops=max","io.weight":"default 50","cpu.weight.nice":"5","memory.oom.group":"1","cpuset.cpus":"1"}}`,
-			"error: unified", "AllowedCPUs=[2]; IOWeight=50; MemoryHigh=4096; MemoryMin=" + most + "; CPUQuotaPeriodUSec=10000; CPUQuotaPerSecUSec=500000; IOReadBandwidthMax=[[/dev/block/8:0 5]]; IOWriteIOPSMax=[[/dev/block/8:0 " + most + "]]",
+			"error: unified", "IOWeight=50; MemoryHigh=4096; MemoryMin=" + most + "; AllowedCPUs=[2]; CPUQuotaPeriodUSec=10000; CPUQuotaPerSecUSec=500000; IOReadBandwidthMax=[[/dev/block/8:0 5]]; IOWriteIOPSMax=[[/dev/block/8:0 " + most + "]]",
 		},
 		{"bad set", `{"cpu":{"cpus":"0-x"}}`, "", "error: /linux/resources/cpu/cpus"},
 		{"backward set", `{"cpu":{"cpus":"5-1"}}`, "", "error: 0-3,7"},

@@ -18,6 +18,7 @@ type undo struct {
 type oldValue struct {
 	dir         *dir
 	file, value string
+	inherited   string // what an empty cpuset of v2 stands for
 }
 
 // write writes value to a file and notes what was there. A file that can't be read (memory.reclaim) takes commands, which
@@ -27,11 +28,15 @@ func (u *undo) write(d *dir, file, value string) error {
 		return d.write(file, value)
 	}
 	content, unreadable := d.readAll(file)
+	inherited := ""
+	if strings.HasPrefix(file, "cpuset.") && strings.TrimSpace(string(content)) == "" {
+		inherited, _ = d.read(file + ".effective")
+	}
 	if err := d.write(file, value); err != nil {
 		return err
 	}
 	if old := previous(file, value, string(content)); unreadable == nil && old != "" {
-		u.writes = append(u.writes, oldValue{d, file, old})
+		u.writes = append(u.writes, oldValue{d, file, old, inherited})
 	}
 	return nil
 }
@@ -53,6 +58,9 @@ func (u *undo) back() error {
 	var again []oldValue
 	for _, w := range slices.Backward(u.writes) {
 		err := w.dir.write(w.file, w.value)
+		if errors.Is(err, unix.ENOSPC) && w.inherited != "" {
+			err = w.dir.write(w.file, w.inherited)
+		}
 		switch {
 		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EBUSY):
 			again = append(again, w)

@@ -116,3 +116,25 @@ func TestDelegated(t *testing.T) {
 	}
 	look("cgroup.procs", "memory.oom.group")
 }
+
+// TestRefusedCpuset: a cgroup with processes can't go back to the CPUs that it inherits, so it gets the same ones by number.
+func TestRefusedCpuset(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		if os.Getenv(unifiedEnv) == "" {
+			t.Skip("the unified layout has its own run")
+		}
+		m := create(t, &Config{Path: scratch(t)})
+		if _, err := os.Stat(m.State().Paths[""] + "/cpuset.cpus"); err != nil {
+			t.Skipf("needs the cpuset controller in cgroup2: %v", err)
+		}
+		place(t, m)
+		before := file(t, m, "", "cpuset.cpus.effective")
+		err := m.Set(resources(t, `{"cpu":{"cpus":"0","mems":"4000"}}`))
+		if err == nil || !strings.Contains(err.Error(), "(/linux/resources/cpu/mems)") || strings.Contains(err.Error(), "put back") {
+			t.Error(err)
+		}
+		if after := file(t, m, "", "cpuset.cpus.effective"); after != before {
+			t.Errorf("from CPUs %q to %q", before, after)
+		}
+	})
+}

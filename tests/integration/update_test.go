@@ -42,7 +42,10 @@ func TestUpdateRefused(t *testing.T) {
 			case !v.v2, strings.Contains(row.created, `"unified"`):
 				refused = `,"rdma":{"none0":{"hcaHandles":3}}`
 			}
-			b.fails(1, "/", "update", "--resources", b.file(fill.Replace(row.created)+refused), b.id)
+			r := b.husk("update", "--resources", b.file(fill.Replace(row.created)+refused), b.id)
+			if r.status != 1 || strings.Count(r.stderr, "\n") != 1 || strings.Contains(r.stderr, "put back") {
+				t.Errorf("%s: %v", row.name, r)
+			}
 			if after := look(); after != before {
 				t.Fatalf("%s: from\n%s\nto\n%s", row.name, before, after)
 			}
