@@ -31,6 +31,9 @@ type bundle struct {
 	dir  string // absolute, with config.json and rootfs
 	root string // state
 	id   string
+
+	user   *syscall.Credential // who runs the commands; nil: root
+	cgroup int                 // where they run, a descriptor; 0: with us
 }
 
 // newBundle makes a bundle with the configuration of `husk spec`, less the terminal, and the checker in its rootfs. When the
@@ -131,6 +134,7 @@ func (b *bundle) command(args ...string) *exec.Cmd {
 // spawn starts a command in the view.
 func (b *bundle) spawn(cmd *exec.Cmd) {
 	b.t.Helper()
+	b.asUser(cmd)
 	err := b.v.do(func() error {
 		if cmd.Stdin == nil { // the view's /dev/null, not the machine's
 			null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
