@@ -76,6 +76,13 @@ type Manager interface {
 	State() State
 }
 
+// Attacher is a Manager that can also have somebody else put a process into the cgroup, where the caller may not do so: a user
+// outside of what systemd has delegated to it.
+type Attacher interface {
+	// Attach puts a process of the caller's into the cgroup2 directory of p. It takes milliseconds.
+	Attach(p *Placement, pid int) error
+}
+
 // Placement holds the descriptors by which a new process enters its cgroup.
 type Placement struct {
 	// Into is the cgroup2 directory (O_PATH) for CLONE_INTO_CGROUP; nil on pure v1.

@@ -1,7 +1,6 @@
 package cgroups
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -37,6 +36,8 @@ type backend interface {
 	setAnd(r *specs.LinuxResources, tell func() error) error
 	// deviceProperties limit devices where systemd would undo what the files say.
 	deviceProperties(in []specs.LinuxDeviceCgroup) ([]property, error)
+	// quota holds the CPU quota as it is: systemd writes it in whole percents, and with a period of its own if there is none.
+	quota() *undo
 	// period is the CPU period in µs that counts where a quota comes without one.
 	period() uint64
 }
@@ -224,78 +225,22 @@ func (m *systemd) scope(cfg *Config) []property {
 	}
 }
 
-// start makes the unit and waits until systemd has put the process into it. Limits that this systemd does not know, or not
-// with this value, are left to the files, which are written in any case.
-func (m *systemd) start(own, limits []property) error {
+// Attach has systemd move a process. The user's manager asks the system's, which may.
+func (m *systemd) Attach(p *Placement, pid int) error {
+	dir, top := p.Into.Name(), m.backend.State().Paths[""]
+	below, ok := strings.CutPrefix(dir, top)
+	if !ok {
+		return fmt.Errorf("have systemd move process %d: %s is not in %s", pid, dir, m.unit)
+	}
 	bus, err := m.dial()
 	if err != nil {
 		return err
 	}
 	defer bus.Close()
-	if err := watchJobs(bus, m.unit); err != nil {
-		return err
+	if _, err := bus.Do(managerCall("AttachProcessesToUnit", m.unit, below, dbus.Array{Of: "u", Items: []any{uint32(pid)}})); err != nil {
+		return fmt.Errorf("have systemd move process %d into %s: %w", pid, m.unit, err)
 	}
-	for clash := false; ; {
-		job, err := bus.Do(managerCall("StartTransientUnit", m.unit, "fail", variants(own, limits, m.annotated), dbus.Array{Of: "(sa(sv))"}))
-		if err == nil {
-			return m.wait(bus, job)
-		}
-		var refused *dbus.Error
-		if !errors.As(err, &refused) {
-			return fmt.Errorf("start %s: %w", m.unit, err)
-		}
-		if i := namedIn(refused, limits); i >= 0 {
-			limits = append(limits[:i:i], limits[i+1:]...)
-			continue
-		}
-		if refused.Name != managerName+".UnitExists" || clash {
-			return fmt.Errorf("start %s: %w", m.unit, err)
-		}
-		// What has failed once keeps its name until somebody resets it.
-		clash = true
-		_, _ = bus.Do(managerCall("ResetFailedUnit", m.unit))
-	}
-}
-
-func managerCall(member string, args ...any) dbus.Call {
-	return dbus.Call{Destination: managerName, Path: managerPath, Interface: managerIface, Member: member, Args: args}
-}
-
-// namedIn returns the property that a refusal is about, -1 if it is none of the list.
-func namedIn(refused *dbus.Error, list []property) int {
-	if !strings.HasPrefix(refused.Name, "org.freedesktop.DBus.Error.") {
-		return -1
-	}
-	for i, p := range list {
-		for word := range strings.FieldsFuncSeq(refused.Message, func(r rune) bool { return !('a' <= r|0x20 && r|0x20 <= 'z') }) {
-			if word == p.name {
-				return i
-			}
-		}
-	}
-	return -1
-}
-
-// watchJobs lets the news through that a job of the unit is done. Nobody else's wakes us.
-func watchJobs(bus *dbus.Conn, unit string) error {
-	return bus.AddMatch("type='signal',sender='" + managerName + "',path='" + managerPath + "',interface='" + managerIface + "',member='JobRemoved',arg2='" + unit + "'")
-}
-
-// wait waits for the end of the job that a call returned.
-func (m *systemd) wait(bus *dbus.Conn, job []any) error {
-	for {
-		s, err := bus.Wait()
-		if err != nil {
-			return fmt.Errorf("wait for systemd's job for %s: %w", m.unit, err)
-		}
-		if s.Member != "JobRemoved" || len(s.Args) != 4 || len(job) != 1 || s.Args[1] != job[0] {
-			continue
-		}
-		if s.Args[3] != "done" {
-			return fmt.Errorf("wait for systemd's job for %s: it ended as %q (see journalctl)", m.unit, s.Args[3])
-		}
-		return nil
-	}
+	return inScope(pid, "", dir)
 }
 
 // Set changes the files, which refuse what the kernel does not take, and then the unit, so that systemd does not go back to
@@ -318,54 +263,13 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 	if len(props) == 0 {
 		return m.backend.Set(r)
 	}
-	if err := m.setAnd(r, func() error { return m.change(props) }); err != nil {
-		return err
-	}
-	if exact := inexact(r); exact != nil {
-		return m.backend.Set(exact)
-	}
-	return nil
-}
-
-// inexact is the part of r of which systemd writes less exact values: quotas in whole percents.
-func inexact(r *specs.LinuxResources) *specs.LinuxResources {
-	exact := &specs.LinuxResources{}
-	if r.CPU != nil && isSet(r.CPU.Quota) {
-		exact.CPU = &specs.LinuxCPU{Quota: r.CPU.Quota, Period: r.CPU.Period}
-	}
-	if max, ok := r.Unified["cpu.max"]; ok {
-		exact.Unified = map[string]string{"cpu.max": max}
-	}
-	if exact.CPU == nil && exact.Unified == nil {
-		return nil
-	}
-	return exact
-}
-
-// change sets properties of the unit and waits until systemd has written them.
-func (m *systemd) change(props []property) error {
-	bus, err := m.dial()
-	if err != nil {
-		return err
-	}
-	defer bus.Close()
-	for {
-		_, err := bus.Do(managerCall("SetUnitProperties", m.unit, true, variants(props)))
-		if err == nil {
-			// It writes between this request and the next one.
-			_, err = bus.Do(dbus.Call{Destination: managerName, Path: managerPath, Interface: "org.freedesktop.DBus.Peer", Member: "Ping"})
+	return m.setAnd(r, func() error {
+		exact := m.quota()
+		if err := m.change(props); err != nil {
 			return err
 		}
-		var refused *dbus.Error
-		i := -1
-		if errors.As(err, &refused) {
-			i = namedIn(refused, props)
-		}
-		if i < 0 {
-			return fmt.Errorf("change %s: %w", m.unit, err)
-		}
-		props = append(props[:i:i], props[i+1:]...)
-	}
+		return exact.back()
+	})
 }
 
 // Delete removes the cgroup first, which is the end of the scope, and then makes sure that systemd has noticed: the unit's

@@ -40,6 +40,19 @@ func (m *v2) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
 // exact: it looks devices up by name when it is made, and leaves out those that are not there yet.
 func (m *v2) deviceProperties([]specs.LinuxDeviceCgroup) ([]property, error) { return nil, nil }
 
+func (m *v2) quota() *undo { return current(&m.dir, "cpu.max") }
+
+// current is what puts files back as they are now.
+func current(d *dir, files ...string) *undo {
+	u := new(undo)
+	for _, file := range files {
+		if s, err := d.read(file); err == nil {
+			u.writes = append(u.writes, oldValue{dir: d, file: file, value: strings.TrimSpace(s)})
+		}
+	}
+	return u
+}
+
 func (m *v2) period() uint64 {
 	s, err := m.read("cpu.max")
 	m.close()
@@ -83,6 +96,13 @@ func (m *v1) adopt(cfg *Config) error {
 
 func (m *v1) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
 	return settingsV1(r, old)
+}
+
+func (m *v1) quota() *undo {
+	if d := m.of("cpu"); d != nil {
+		return current(d, "cpu.cfs_quota_us", "cpu.cfs_period_us")
+	}
+	return new(undo)
 }
 
 func (m *v1) period() uint64 {

@@ -38,7 +38,8 @@ type execution struct {
 	root     *os.File
 	terminal *os.File
 	place    *cgroups.Placement
-	groups   []*os.File // of the resctrl file system
+	attacher cgroups.Attacher // nil: systemd has not made the cgroup
+	groups   []*os.File       // of the resctrl file system
 	child    *nsenter.Process
 }
 
@@ -124,7 +125,15 @@ func (x *execution) start() error {
 	if x.signals != nil {
 		x.incoming = x.signals()
 	}
-	if err := x.spawn(p, pidfd); err != nil {
+	err = x.spawn(p, pidfd)
+	if errors.Is(err, nsenter.ErrCgroup) && errors.Is(err, unix.EACCES) && x.attacher != nil {
+		// We are outside of what is delegated to this user, and only systemd can move a process across that border.
+		x.host.Cgroup.Gate = true
+		if p, err = specconv.CompileExec(x.spec, x.process, x.host); err == nil {
+			err = x.spawn(p, pidfd)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	stopPoint("exec-started")
@@ -201,6 +210,7 @@ func (x *execution) facts() (err error) {
 		}
 	}
 	x.host.Cgroup = cgroupFacts(m.State(), x.place)
+	x.attacher, _ = m.(cgroups.Attacher)
 	return nil
 }
 
@@ -252,6 +262,9 @@ func (x *execution) openTerminal() error {
 // spawn starts the interpreter in the container's cgroup.
 func (x *execution) spawn(p *plan.Plan, init *os.File) (err error) {
 	o := nsenter.Options{Stdio: x.o.Stdio, Cgroup: x.place.Into}
+	if x.host.Cgroup.Gate {
+		o.Cgroup = nil
+	}
 	if x.stdin != nil {
 		o.Stdio = [3]*os.File{x.stdin, x.output, x.output}
 	}
@@ -304,6 +317,10 @@ func (x *execution) serve(p *plan.Plan) error {
 		}
 		stopPoint("exec-gate")
 		switch e.Gate.Step {
+		case specconv.GateCgroup:
+			if err = x.attacher.Attach(x.place, x.child.Pid); err == nil {
+				err = x.child.Answer(nil)
+			}
 		case specconv.GateSchedule:
 			if err = scheduleFor(x.child.Pid, x.process); err == nil {
 				err = x.child.Answer(nil)

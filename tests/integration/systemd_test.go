@@ -2,18 +2,23 @@ package integration
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"husk/specconv"
 )
 
 // systemdView runs a test where systemd makes the cgroups.
@@ -232,7 +237,6 @@ func TestSystemdUnit(t *testing.T) {
 func TestSystemdFailedUnit(t *testing.T) {
 	systemdView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
-		b.Annotations = map[string]string{"org.systemd.property.RuntimeMaxSec": "1", "org.systemd.property.TimeoutStopSec": "1"}
 		b.detached("wait")
 		path := b.Linux.CgroupsPath
 		b.Linux.CgroupsPath = "machine.slice::" + b.id
@@ -240,6 +244,10 @@ func TestSystemdFailedUnit(t *testing.T) {
 		b.fails(1, "start "+b.id+".scope", "run", "--bundle", b.dir, "other"+b.id)
 		b.Linux.CgroupsPath = path
 		b.status("running") // still
+		b.must("delete", "--force", b.id)
+
+		b.Annotations = map[string]string{"org.systemd.property.RuntimeMaxSec": "1", "org.systemd.property.TimeoutStopSec": "1"}
+		b.detached("wait")
 		failed := func() {
 			t.Helper()
 			for end := time.Now().Add(limit); b.unit("ActiveState") != "failed"; time.Sleep(10 * time.Millisecond) {
@@ -358,5 +366,80 @@ func TestSystemdKilledCreate(t *testing.T) {
 		cmd.Wait()
 		b.must("delete", "--force", b.id)
 		equal(t, "unit", b.unit("LoadState"), "not-found")
+	})
+}
+
+// A user's own systemd makes the cgroup, wherever in the machine's cgroups the user is, and its limits hold.
+func TestSystemdRootless(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		const uid = 1000
+		if !v.v2 {
+			t.Skip("cgroup v1 delegates nothing to users")
+		}
+		if _, err := user.LookupId(itoa(uid)); err != nil {
+			t.Skip(err)
+		}
+		systemctl(t, "start", "user@"+itoa(uid)+".service")
+		defer systemctl(t, "stop", "user@"+itoa(uid)+".service")
+		for _, from := range []string{"outside", "inside"} {
+			t.Run(from, func(t *testing.T) {
+				b := newBundle(t, v)
+				specconv.MakeRootless(b.Spec, uid, uid)
+				b.Process.Args = []string{"/inside", "wait"}
+				b.Linux.CgroupsPath = ":husk:" + b.id
+				b.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: value[int64](33)}, Memory: &specs.LinuxMemory{Limit: value[int64](64 << 20)}}
+				b.save()
+				err := filepath.WalkDir(b.dir, func(path string, _ os.DirEntry, err error) error { return errors.Join(err, os.Lchown(path, uid, uid)) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				as := func(cmd *exec.Cmd) string {
+					t.Helper()
+					if from == "inside" {
+						cmd.Path, cmd.Args = "/usr/bin/systemd-run", append([]string{"systemd-run", "--user", "--scope", "--quiet"}, cmd.Args...)
+					}
+					cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+					cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR=/run/user/"+itoa(uid), "HOME=/")
+					// Not in the view, which was made before the user's directory was mounted. To a file, which the container may keep.
+					out, err := os.CreateTemp(b.dir, "output")
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer out.Close()
+					cmd.Stdout, cmd.Stderr = out, out
+					err = cmd.Run()
+					data, _ := os.ReadFile(out.Name())
+					if err != nil {
+						t.Fatalf("%q: %v: %s", cmd.Args, err, data)
+					}
+					return strings.TrimSpace(string(data))
+				}
+				as(b.command("create", "--bundle", b.dir, b.id))
+				const top = "/user.slice/user-1000.slice/user@1000.service/user.slice/"
+				cgroup := top + "husk-" + b.id + ".scope"
+				read := func(file string) string {
+					data, err := os.ReadFile("/sys/fs/cgroup" + cgroup + "/" + file)
+					if err != nil {
+						t.Error(err)
+					}
+					return strings.TrimSpace(string(data))
+				}
+				as(b.command("start", b.id))
+				f := parseFacts(t, as(b.command("exec", b.id, "/inside", "facts")))
+				equal(t, "cgroup of exec", strings.Contains(f.Cgroup, "0::"+cgroup+"\n") || strings.Contains(f.Cgroup, "0::/\n"), true)
+				equal(t, "pids.max", read("pids.max"), "33")
+				equal(t, "memory.max", read("memory.max"), "67108864")
+				equal(t, "processes", len(strings.Fields(read("cgroup.procs"))), 1)
+				as(b.command("update", "--pids-limit", "44", b.id))
+				equal(t, "pids.max after update", read("pids.max"), "44")
+				unit := func(name string) string {
+					return as(exec.Command("systemctl", "--user", "show", "--value", "--property="+name, "husk-"+b.id+".scope"))
+				}
+				equal(t, "TasksMax", unit("TasksMax"), "44")
+				as(b.command("kill", b.id, "KILL"))
+				as(b.command("delete", "--force", b.id))
+				equal(t, "unit after delete", unit("LoadState"), "not-found")
+			})
+		}
 	})
 }
