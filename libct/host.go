@@ -29,6 +29,7 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 	} else if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil, fmt.Errorf("/root/path: open rootfs %q: %w", h.Rootfs, unix.ENOTDIR)
 	}
+	h.SELinux = spec.Linux.MountLabel != "" && hasSELinux()
 	if err := mountFacts(spec, h); err != nil {
 		return nil, err
 	}
@@ -157,7 +158,7 @@ func ownCapabilities() (uint64, error) {
 // securityModules refuses labels that nobody would enforce.
 func securityModules(p *specs.Process) error {
 	if p.SelinuxLabel != "" {
-		if _, err := stat("/sys/fs/selinux/enforce"); err != nil {
+		if !hasSELinux() {
 			return fmt.Errorf("/process/selinuxLabel: set the label %q: SELinux is not enabled on this host", p.SelinuxLabel)
 		}
 	}
@@ -168,6 +169,11 @@ func securityModules(p *specs.Process) error {
 		}
 	}
 	return nil
+}
+
+func hasSELinux() bool {
+	_, err := stat("/sys/fs/selinux/enforce")
+	return err == nil
 }
 
 // cgroupFacts says how the process gets into its cgroup and what it sees of cgroups.

@@ -116,5 +116,24 @@ func TestSELinux(t *testing.T) {
 			}
 			equal(t, "run, exec, exec of a process, exec with another label", got, [4]string{one, one, one, other})
 		}
+		b := newBundle(t, v)
+		b.giveFiles("system_u:object_r:container_file_t:s0")
+		const files = "system_u:object_r:container_file_t:s0:c1"
+		b.Process.SelinuxLabel, b.Linux.MountLabel = one, files
+		f := b.facts()
+		for _, point := range []string{"/dev", "/dev/pts", "/dev/shm"} {
+			includes(t, "options of "+point, f.mount(point).super, "context="+files)
+		}
+
+		for pointer, change := range map[string]func(*bundle){
+			"/process/selinuxLabel": func(b *bundle) { b.Process.SelinuxLabel = "system_u:system_r:nothing_t:s0" },
+			"/linux/mountLabel":     func(b *bundle) { b.Linux.MountLabel = "system_u:object_r:nothing_t:s0" },
+		} {
+			b := newBundle(t, v)
+			b.giveFiles("system_u:object_r:container_file_t:s0")
+			change(b)
+			b.save()
+			b.fails(1, pointer, "run", "--bundle", b.dir, b.id)
+		}
 	})
 }
