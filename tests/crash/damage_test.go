@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,7 +82,7 @@ func TestDamagedRecord(t *testing.T) {
 				if res.Code == 0 || !strings.Contains(res.Err, path) && !strings.Contains(res.Err, "does not exist") {
 					t.Errorf("%s: exit status %d: %s", args[0], res.Code, res.Err)
 				}
-				if strings.Count(res.Err, "\n") != 1 || res.Took > 2*time.Second {
+				if strings.Count(res.Err, "\n") != 1 {
 					t.Errorf("%s took %v: %q", args[0], res.Took, res.Err)
 				}
 			}
@@ -284,7 +283,7 @@ func TestUsedCgroup(t *testing.T) {
 		before := b.Look()
 		for _, command := range []string{"create", "run"} {
 			res := b.Husk(command, "--bundle", bundle, "c")
-			if res.Code != 1 || !strings.Contains(res.Err, "frozen") || res.Took > 2*time.Second {
+			if res.Code != 1 || !strings.Contains(res.Err, "frozen") {
 				t.Errorf("%s: exit status %d after %v: %s", command, res.Code, res.Took, res.Err)
 			}
 			before.Same(t, b)
@@ -321,7 +320,7 @@ func TestUsedCgroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		res := b.Husk("delete", "--force", "c")
-		if res.Code != 0 || res.Took > 5*time.Second {
+		if res.Code != 0 {
 			t.Errorf("delete: exit status %d after %v: %s", res.Code, res.Took, res.Err)
 		}
 	})
@@ -338,7 +337,7 @@ func TestUsedCgroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(b, "c", []string{"paused"}, []string{"running"})
-		if res := b.Husk("exec", "c", "true"); res.Code != 255 || !strings.Contains(res.Err, "paused") || res.Took > time.Second {
+		if res := b.Husk("exec", "c", "true"); res.Code != 255 || !strings.Contains(res.Err, "paused") {
 			t.Errorf("exec: exit status %d after %v: %s", res.Code, res.Took, res.Err)
 		}
 		b.Must("kill", "c", "KILL")
