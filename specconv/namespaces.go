@@ -272,7 +272,9 @@ func (c *compiler) becomeRoot() {
 	c.at("become root of the user namespace", "linux", "uidMappings")
 	c.b.SetGID(firstID(c.spec.Linux.GIDMappings))
 	c.b.SetUID(firstID(c.spec.Linux.UIDMappings))
-	c.hide()
+	if !c.visibleUntilMapped() || len(c.spec.Linux.TimeOffsets) == 0 {
+		c.hide() // else the fork into the time namespace does it: a parent without privileges has one more file to write
+	}
 }
 
 // hide keeps others from tracing this process, and from reading its memory and descriptors (CVE-2016-9962).
