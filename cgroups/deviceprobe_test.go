@@ -98,7 +98,7 @@ func TestDevicesAgainstModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		seen, rounds := [2]int{}, 150
 		if _, err := os.Stat("/proc/sys/kernel/modprobe"); err == nil { // it is run for each open of what nobody drives
-			rounds = 15
+			rounds = 5
 		}
 		for tried := 0; tried < rounds; {
 			in := randomRules(r, probeMajors, probeMinors)
