@@ -128,6 +128,17 @@ func TestRefusedUpdate(t *testing.T) {
 			t.Error("a wrong device rule passed")
 		}
 	}
+	// The period is refused a second time, and the cpuset not written by then.
+	u := new(undo)
+	if err := m.(*v1).limit(resources(t, `{"cpu":{"quota":40000,"period":1,"cpus":"0"}}`), false, u); err == nil || !strings.Contains(err.Error(), "/cpu/period") {
+		t.Errorf("a period of 1 µs: %v", err)
+	}
+	if len(u.writes) != 1 || u.writes[0].file != "cpu.cfs_quota_us" {
+		t.Errorf("written: %+v", u.writes)
+	}
+	if err := u.back(); err != nil || !maps.Equal(before, look()) {
+		t.Errorf("put back: %v", err)
+	}
 }
 
 // disk names a block device, as members of a JSON object.

@@ -20,7 +20,7 @@ type setting struct {
 
 	noop     bool   // asks for the kernel's default: nothing is lost where the controller is missing
 	optional bool   // the file may be missing
-	retry    bool   // on EINVAL write it once more after the others, on whose values it depends
+	retry    bool   // on EINVAL write it once more after the others, on whose values it depends, and before what is late
 	alt      string // the file where `file` is missing
 	altValue string
 }
@@ -29,7 +29,21 @@ type setting struct {
 // none; lacks returns the error to give if a setting's controller is the reason that its file is missing.
 func apply(list []setting, find func(controller string) *dir, lacks func(setting) error, u *undo) error {
 	var again []setting
+	retry := func() error {
+		for _, s := range again {
+			if err := s.write(find(s.controller), u); err != nil {
+				return s.fail(err)
+			}
+		}
+		again = nil
+		return nil
+	}
 	for _, s := range list {
+		if s.late() > 0 {
+			if err := retry(); err != nil {
+				return err
+			}
+		}
 		d := find(s.controller)
 		if d == nil {
 			if s.noop {
@@ -54,12 +68,7 @@ func apply(list []setting, find func(controller string) *dir, lacks func(setting
 			return s.fail(err)
 		}
 	}
-	for _, s := range again {
-		if err := s.write(find(s.controller), u); err != nil {
-			return s.fail(err)
-		}
-	}
-	return nil
+	return retry()
 }
 
 func (s *setting) write(d *dir, u *undo) error {
