@@ -311,7 +311,13 @@ func TestResources(t *testing.T) {
 							continue
 						}
 						if want := fill.Replace(want(f)); want != "" || strings.Contains(file, " ") {
-							equal(t, file+when, b.limit(file), want)
+							got := b.limit(file)
+							if file == "cpu.max" && strings.HasPrefix(want, "max ") {
+								// Without a quota the period means nothing, and systemd writes its own default when it comes to it.
+								got, _, _ = strings.Cut(got, " ")
+								want = "max"
+							}
+							equal(t, file+when, got, want)
 						}
 						if row.either {
 							break
