@@ -167,13 +167,10 @@ func (s *mountSettings) apply(o mountOption, index int) {
 	}
 }
 
-// MountOptions lists the words of the table: what `features` prints, less what this release refuses.
-func MountOptions() []string {
-	var list []string
+// MountOptions lists the words of the table: what `features` prints.
+func MountOptions() (list []string) {
 	for _, o := range mountOptions {
-		if o.special != idmap {
-			list = append(list, o.name)
-		}
+		list = append(list, o.name)
 	}
 	return list
 }
