@@ -43,6 +43,8 @@ func (a *app) commands() []*command {
 		a.updateCommand(),
 		a.featuresCommand(),
 		a.helpCommand(),
+		a.completionCommand(),
+		a.manCommand(),
 	}
 	for _, later := range [...][2]string{
 		{"checkpoint", "save the state of a running container"},
