@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"husk/tests/internal/harness"
 )
@@ -22,8 +21,6 @@ type bad struct {
 	args    []string                            // in place of create; ${bundle} is the bundle's path
 	code    int                                 // in place of 1
 }
-
-const patience = 2 * time.Second
 
 func check(t *testing.T, table []bad) {
 	for _, c := range table {
