@@ -114,6 +114,10 @@ bench: build ## compare with the kernel's own price, crun and runc (as root)
 bench-memory: build ## what a container costs in memory before its program runs (as root)
 	tests/bench/memory bin/husk $(RUNTIMES)
 
+.PHONY: bench-scale
+bench-scale: build ## what commands cost beside 100 and 1000 containers (as root)
+	tests/bench/scale bin/husk
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-zA-Z/_-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
