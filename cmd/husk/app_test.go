@@ -179,6 +179,8 @@ func TestCommands(t *testing.T) {
 		{args: "update", status: 1, stdout: "Incorrect Usage: ", stderr: `husk: "update" requires exactly 1 argument(s)`},
 		{args: "update --cpu-quota many c1", status: 1, stdout: "Incorrect", stderr: `invalid value "many" for flag -cpu-quota: want a whole number`},
 		{args: "restore --lsm-profile x c1", status: 1, stderr: "the command restore is not implemented in this release of husk"},
+		{args: "checkpoint --image-path /i c1", status: 1, stderr: "the command checkpoint is not implemented in this release of husk"},
+		{args: "restore --help", stdout: "NAME:\n   husk restore - "},
 		{args: "checkpoint --help", stdout: "NAME:\n   husk checkpoint - "},
 		{args: "foo", status: 3, stderr: "No help topic for 'foo'"},
 		{args: "foo -h", status: 3, stderr: "No help topic for 'foo'"},
