@@ -13,12 +13,15 @@ export GOTOOLCHAIN ?= auto
 VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --exact-match 2>/dev/null)),0.1.0-dev)
 COMMIT ?= $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)
 PREFIX ?= /usr/local
+zshdir ?= $(PREFIX)/share/zsh/site-functions
+# The program to install; bin/husk, which runs here, prints the rest.
+HUSK ?= bin/husk
 
 machine := $(shell uname -m | sed 's/x86_64/amd64/;s/aarch64/arm64/')
 # The versions of the linters are pinned here and nowhere else; the go command keeps them built.
 gofumpt := mvdan.cc/gofumpt@v0.12.0
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-scripts := $(sort .ci/run .ci/setup .ci/checks $(shell grep -rlE "^\#!/bin/(ba)?sh" tests --exclude-dir=testdata))
+scripts := $(sort .ci/run .ci/setup .ci/checks $(shell grep -rlE "^\#!/bin/(ba)?sh" tests packaging --exclude-dir=testdata))
 
 ##@ Build
 
@@ -32,8 +35,22 @@ bin/husk: interpreter seccomp/compiler/compiler.bin
 		-ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $@ ./cmd/husk
 
 .PHONY: install
-install: ## copy bin/husk to $(DESTDIR)$(PREFIX)/bin
-	install -D -m 755 bin/husk $(DESTDIR)$(PREFIX)/bin/husk
+install: ## copy bin/husk, manual page and completions below $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(HUSK) $(DESTDIR)$(PREFIX)/bin/husk
+	bin/husk man | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/man/man8/husk.8
+	bin/husk completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/husk
+	bin/husk completion fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/husk.fish
+	bin/husk completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(zshdir)/_husk
+
+.PHONY: deb release
+deb: build ## a Debian package in build/ (needs dpkg-deb)
+release: build ## static archives for amd64 and arm64 (or ARCHITECTURES) and SHA256SUMS in build/
+deb release:
+	MAKE='$(MAKE)' GO='$(GO)' VERSION='$(VERSION)' COMMIT='$(COMMIT)' packaging/build $@
+
+.PHONY: test-packages
+test-packages: build ## look into what install, deb and release make
+	MAKE='$(MAKE)' GO='$(GO)' VERSION='$(VERSION)' COMMIT='$(COMMIT)' packaging/test
 
 .PHONY: generate
 generate: ## write all generated files anew
