@@ -75,14 +75,25 @@ func (b *bundle) transplant(spec *specs.Spec) {
 		if ns.Path == "" {
 			continue
 		}
-		if joined == 0 {
+		switch inUser := slices.ContainsFunc(spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace }); {
+		case joined != 0:
+		case inUser: // its members are made by the first container of a pod
+			first := newBundle(b.t, b.v)
+			first.inUser()
+			first.Hostname = spec.Hostname
+			joined = first.detached("wait")
+			b.t.Cleanup(func() { first.must("delete", "--force", first.id) })
+		default:
 			joined = holder(b)
 		}
-		for _, k := range kinds {
+		for _, k := range append(kinds[:len(kinds):len(kinds)], namespaceKind{specs.UserNamespace, "user"}) {
 			if k.kind == ns.Type {
 				spec.Linux.Namespaces[i].Path = filepath.Join("/proc", itoa(joined), "ns", k.file)
 			}
 		}
+	}
+	if len(spec.Linux.UIDMappings) > 0 {
+		b.open()
 	}
 	for i := range spec.Mounts {
 		b.transplantMount(&spec.Mounts[i])

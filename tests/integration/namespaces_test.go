@@ -12,11 +12,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// kinds of namespaces, with the names of their files in /proc/PID/ns.
-var kinds = []struct {
+type namespaceKind struct {
 	kind specs.LinuxNamespaceType
 	file string
-}{
+}
+
+// kinds of namespaces, with the names of their files in /proc/PID/ns.
+var kinds = []namespaceKind{
 	{specs.NetworkNamespace, "net"},
 	{specs.IPCNamespace, "ipc"},
 	{specs.UTSNamespace, "uts"},
