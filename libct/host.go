@@ -29,7 +29,9 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 	} else if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil, fmt.Errorf("/root/path: open rootfs %q: %w", h.Rootfs, unix.ENOTDIR)
 	}
-	h.SELinux = spec.Linux.MountLabel != "" && hasSELinux()
+	if h.SELinux = spec.Linux.MountLabel != "" && hasSELinux(); spec.Linux.MountLabel != "" && !h.SELinux {
+		r.warn("leave out /linux/mountLabel %q: SELinux is not enabled on this host", spec.Linux.MountLabel)
+	}
 	if err := mountFacts(spec, h); err != nil {
 		return nil, err
 	}

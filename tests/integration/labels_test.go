@@ -137,3 +137,18 @@ func TestSELinux(t *testing.T) {
 		}
 	})
 }
+
+// A label for mounts that nobody would look at is left out, and not in silence.
+func TestMountLabelWithoutSELinux(t *testing.T) {
+	if hasFile("/sys/fs/selinux/enforce") {
+		t.Skip("SELinux is enabled")
+	}
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Linux.MountLabel = "system_u:object_r:container_file_t:s0"
+		r := b.run()
+		if r.status != 0 || !strings.Contains(r.stderr, "/linux/mountLabel") || !strings.Contains(r.stderr, "SELinux is not enabled") || strings.Count(r.stderr, "\n") != 1 {
+			t.Errorf("run: status %d, stderr %q; want one warning", r.status, r.stderr)
+		}
+	})
+}
