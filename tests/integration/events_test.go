@@ -83,7 +83,7 @@ func TestEvents(t *testing.T) {
 				t.Errorf("memory: %s", out)
 			}
 		}
-		for _, interval := range []string{"--interval=10ms", "--interval=1h"} {
+		for _, interval := range []string{"--interval=10ms", "--interval=1s"} {
 			b.fails(1, "duration interval must be greater than 0", "events", "--interval", "-1s", b.id)
 			cmd, next := b.stream("events", interval, b.id)
 			if interval == "--interval=10ms" {
@@ -96,9 +96,13 @@ func TestEvents(t *testing.T) {
 				cmd.Wait()
 				continue
 			}
+			line := next() // from here on it watches
 			b.must("kill", b.id, "KILL")
+			for strings.Contains(line, `"type":"stats"`) {
+				line = next()
+			}
+			equal(t, "line after the end", line, "")
 			equal(t, "status of events", wait(t, cmd), 0)
-			equal(t, "line after the end", next(), "")
 		}
 		b.fails(1, "container with id "+b.id+" is not running", "events", b.id)
 		b.fails(1, "container with id "+b.id+" is not running", "events", "--stats", b.id)
