@@ -12,6 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// kept stay open: what copies from one test's input knows it by its number, and may come to its end only when the next test runs. It
+// must not take away what that has to read.
+var kept []*os.File
+
 // openPty makes a terminal.
 func openPty(t *testing.T) (master, slave *os.File) {
 	t.Helper()
@@ -33,7 +37,7 @@ func openPty(t *testing.T) (master, slave *os.File) {
 		t.Fatal(err)
 	}
 	slave = os.NewFile(uintptr(fd), "pts")
-	t.Cleanup(func() { slave.Close() })
+	kept = append(kept, slave)
 	return master, slave
 }
 
@@ -43,7 +47,8 @@ func openPipe(t *testing.T) (r, w *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Close(); w.Close() })
+	kept = append(kept, r)
+	t.Cleanup(func() { w.Close() })
 	return r, w
 }
 
