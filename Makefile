@@ -30,9 +30,14 @@ build: bin/husk ## build bin/husk, one static program (the default)
 
 # No cgo: it costs each command half a millisecond of start-up. -trimpath, no VCS stamp: the same sources give the same file.
 .PHONY: bin/husk
-bin/husk: interpreter seccomp/compiler/compiler.bin
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
+bin/husk: interpreter seccomp/compiler/compiler.bin build/overlay.json
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -overlay build/overlay.json \
 		-ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $@ ./cmd/husk
+
+# Both programs are built with a piece of Go's runtime replaced: packaging/overlay says which and why.
+.PHONY: overlay
+build/overlay.json: overlay
+	@GO='$(GO)' packaging/overlay $@
 
 .PHONY: install
 install: ## copy bin/husk, manual page and completions below $(DESTDIR)$(PREFIX)
@@ -94,8 +99,8 @@ nsenter/interp/plan_abi.h: plan/op.go plan/encode.go plan/gen/main.go
 
 # The seccomp compiler: libseccomp, hence the one program with cgo; linked statically, because it runs from a memfd with an
 # empty environment. netgo and osusergo keep the C library's resolver and user look-up out of it.
-seccomp/compiler/compiler.bin: $(wildcard seccomp/compiler/*.go seccomp/compiler/*.c seccomp/internal/wire/*.go) go.mod go.sum
-	CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -tags netgo,osusergo \
+seccomp/compiler/compiler.bin: $(wildcard seccomp/compiler/*.go seccomp/compiler/*.c seccomp/internal/wire/*.go) go.mod go.sum build/overlay.json
+	CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -overlay build/overlay.json -tags netgo,osusergo \
 		-ldflags '-s -w -linkmode external -extldflags "-static"' -o $@ ./seccomp/compiler
 
 ##@ Test

@@ -44,7 +44,7 @@ func sources(t *testing.T) []sourceFile {
 		}
 		base := entry.Name()
 		switch {
-		case entry.IsDir() && name != root && (strings.HasPrefix(base, ".") || base == "testdata" || base == "bin" || base == "build"):
+		case entry.IsDir() && name != root && (strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "testdata" || base == "bin" || base == "build"):
 			return fs.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(base, ".go"):
 			return nil
