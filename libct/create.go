@@ -220,11 +220,10 @@ func (k *creation) start() (err error) {
 	if !errors.Is(err, nsenter.ErrCgroup) {
 		return err
 	}
-	if openErr := k.place.ByHand(); openErr != nil {
-		return fmt.Errorf("%w; join it by hand: %w", err, openErr)
+	if err := enterByHand(k.host, k.place, err); err != nil {
+		return err
 	}
 	o.Inputs, o.Cgroup = append(k.inputs, k.place.Tasks...), nil
-	k.host.Cgroup = cgroupFacts(k.c.rec.Cgroup, k.place)
 	if k.plan, err = specconv.Compile(k.spec, k.host); err != nil {
 		return err
 	}

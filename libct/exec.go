@@ -126,9 +126,10 @@ func (x *execution) start() error {
 		x.incoming = x.signals()
 	}
 	err = x.spawn(p, pidfd)
-	if errors.Is(err, nsenter.ErrCgroup) && errors.Is(err, unix.EACCES) && x.attacher != nil {
-		// We are outside of what is delegated to this user, and only systemd can move a process across that border.
-		x.host.Cgroup.Gate = true
+	if errors.Is(err, nsenter.ErrCgroup) {
+		if err = x.enterLater(err); err != nil {
+			return err
+		}
 		if p, err = specconv.CompileExec(x.spec, x.process, x.host); err == nil {
 			err = x.spawn(p, pidfd)
 		}
@@ -156,6 +157,16 @@ func (x *execution) start() error {
 		}
 	}
 	return nil
+}
+
+// enterLater changes the plan for a process that can't be born in the cgroup. If we are outside of what is delegated to this user,
+// systemd moves it, since nobody else may do so across that border; otherwise it joins by itself.
+func (x *execution) enterLater(refused error) error {
+	if x.attacher != nil && errors.Is(refused, unix.EACCES) {
+		x.host.Cgroup.Gate = true
+		return nil
+	}
+	return enterByHand(x.host, x.place, refused)
 }
 
 // openRootDir opens the container's root as its init has it.

@@ -180,10 +180,7 @@ func hasSELinux() bool {
 
 // cgroupFacts says how the process gets into its cgroup and what it sees of cgroups.
 func cgroupFacts(state cgroups.State, p *cgroups.Placement) specconv.Cgroup {
-	c := specconv.Cgroup{V2: state.Version == cgroups.V2}
-	for _, f := range p.Tasks {
-		c.Joins = append(c.Joins, f.Name())
-	}
+	c := specconv.Cgroup{V2: state.Version == cgroups.V2, Joins: names(p.Tasks)}
 	if c.V2 {
 		return c
 	}
@@ -200,6 +197,15 @@ func cgroupFacts(state cgroups.State, p *cgroups.Placement) specconv.Cgroup {
 	}
 	slices.SortFunc(c.Hierarchies, func(a, b specconv.Hierarchy) int { return strings.Compare(a.Name, b.Name) })
 	return c
+}
+
+// enterByHand has the process join the cgroup by itself, after the kernel has refused to have it born there.
+func enterByHand(h *specconv.Host, p *cgroups.Placement, refused error) error {
+	if err := p.ByHand(); err != nil {
+		return fmt.Errorf("%w; join it by hand: %w", refused, err)
+	}
+	h.Cgroup.Joins = names(p.Tasks)
+	return nil
 }
 
 // joinedNamespaces opens the namespaces that are given by path and proves that each is of the type it is listed as.

@@ -34,6 +34,8 @@ type bundle struct {
 
 	user   *syscall.Credential // who runs the commands; nil: root
 	cgroup int                 // where they run, a descriptor; 0: with us
+
+	start func(*exec.Cmd) error // starts them, on the thread of the view; nil: Cmd.Start
 }
 
 // newBundle makes a bundle with the configuration of `husk spec`, less the terminal, and the checker in its rootfs. When the
@@ -143,6 +145,9 @@ func (b *bundle) spawn(cmd *exec.Cmd) {
 			}
 			defer null.Close()
 			cmd.Stdin = null
+		}
+		if b.start != nil {
+			return b.start(cmd)
 		}
 		return cmd.Start()
 	})
