@@ -50,6 +50,8 @@ type Manager interface {
 	Set(r *specs.LinuxResources) error
 	// Place opens what a new process needs to get in.
 	Place() (*Placement, error)
+	// Joins are the names of the Tasks that Place opens, before there is a cgroup as well.
+	Joins() []string
 	// PlaceSub is Place for the sub-cgroups of `exec --cgroup`: "path" for all hierarchies or "ctrl[,ctrl]:path" (v1 alone).
 	PlaceSub(paths []string) (*Placement, error)
 	// PlaceBeside is Place for the cgroup that process pid is in at the moment, which must be the container's or one below.

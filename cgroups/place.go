@@ -24,6 +24,17 @@ func (m *v2) Place() (*Placement, error) {
 
 func (m *v1) Place() (*Placement, error) { return m.place(func(g *group) string { return g.path }) }
 
+func (m *v2) Joins() []string { return nil }
+
+func (m *v1) Joins() (list []string) {
+	for i := range m.groups {
+		if g := &m.groups[i]; !g.unified() && g.path != "" {
+			list = append(list, g.path+"/tasks")
+		}
+	}
+	return list
+}
+
 // place opens the cgroup at the path that at gives for each hierarchy ("": none there).
 func (m *v1) place(at func(*group) string) (*Placement, error) {
 	p := &Placement{}

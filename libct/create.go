@@ -124,13 +124,7 @@ func (k *creation) makeCgroup() (err error) {
 	if h := k.spec.Hooks; h != nil {
 		rec.Poststart, rec.Poststop = len(h.Poststart) > 0, len(h.Poststop) > 0
 	}
-	cfg := &cgroups.Config{
-		Path: k.spec.Linux.CgroupsPath, ID: k.o.ID, Resources: k.spec.Linux.Resources,
-		Rootless: k.r.rootless(), Systemd: k.r.opts.SystemdCgroup,
-		Annotations: k.spec.Annotations,
-	}
-	cfg.UserManager = cfg.Systemd && userManager()
-	cfg.Owner = specconv.CgroupOwner(k.spec)
+	cfg := k.r.cgroupConfig(k.spec, k.o.ID)
 	k.r.warnResources(cfg.Resources)
 	rec.Rootless = cfg.Rootless
 	if k.cgroup, err = cgroups.New(cfg); err != nil {
@@ -165,6 +159,14 @@ func (k *creation) makeCgroup() (err error) {
 	}
 	k.host.Cgroup = cgroupFacts(rec.Cgroup, k.place)
 	return nil
+}
+
+// cgroupConfig is what config.json and the options say about the cgroup.
+func (r *Runtime) cgroupConfig(spec *specs.Spec, id string) *cgroups.Config {
+	return &cgroups.Config{
+		Path: spec.Linux.CgroupsPath, ID: id, Resources: spec.Linux.Resources, Annotations: spec.Annotations, Owner: specconv.CgroupOwner(spec),
+		Rootless: r.rootless(), Systemd: r.opts.SystemdCgroup, UserManager: r.opts.SystemdCgroup && userManager(),
+	}
 }
 
 // createCgroup makes the cgroup that the record names. If that fails it has undone itself.

@@ -2,13 +2,17 @@ package libct
 
 import (
 	"fmt"
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"husk/cgroups"
+	"husk/internal/resctrl"
 	"husk/seccomp"
 	"husk/specconv"
 )
 
-// Plan returns what would be executed for a bundle, as text, and executes nothing.
+// Plan returns what would be executed to create a container with the name ID from a bundle, as text, and executes nothing.
 func (r *Runtime) Plan(bundle string) (string, error) {
 	spec, _, err := specconv.Load(bundle)
 	if err != nil {
@@ -21,11 +25,9 @@ func (r *Runtime) Plan(bundle string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	m, err := cgroups.New(&cgroups.Config{Path: spec.Linux.CgroupsPath, ID: "ID"})
-	if err != nil {
+	if err := r.placementFacts(spec, h); err != nil {
 		return "", err
 	}
-	h.Cgroup = cgroupFacts(m.State(), &cgroups.Placement{})
 	h.StartGate = true
 	if seccomp.Enabled(spec.Linux.Seccomp) {
 		h.FilterPending = true
@@ -41,4 +43,33 @@ func (r *Runtime) Plan(bundle string) (string, error) {
 		return "", err
 	}
 	return p.String(), nil
+}
+
+// placementFacts says where the process would be put: the names are known before there is anything of the kind.
+func (r *Runtime) placementFacts(spec *specs.Spec, h *specconv.Host) error {
+	cfg := r.cgroupConfig(spec, h.ID)
+	m, err := cgroups.New(cfg)
+	if err != nil {
+		return err
+	}
+	h.Cgroup = cgroupFacts(m.State(), &cgroups.Placement{})
+	if h.Cgroup.Gate = cfg.Systemd; !cfg.Systemd {
+		h.Cgroup.Joins = m.Joins()
+	}
+	if rdt := spec.Linux.IntelRdt; rdt != nil {
+		g, err := resctrl.Prepare(rdt, h.ID)
+		if err != nil {
+			return err
+		}
+		h.Resctrl = g.Names()
+	}
+	if !slices.ContainsFunc(specconv.Joined(spec), func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace }) {
+		return nil // the plan does not depend on what the namespaces are, nor on whether they exist by now
+	}
+	files, err := joinedNamespaces(spec)
+	defer closeAll(files)
+	if err == nil {
+		h.Inside, err = insideUser(spec, files)
+	}
+	return err
 }

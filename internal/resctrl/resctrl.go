@@ -196,14 +196,21 @@ func (g *Group) explain(step, object string, err error) error {
 	return fmt.Errorf("%s %q: %w", step, object, err)
 }
 
+// Names are those of the files that Tasks opens.
+func (g *Group) Names() (list []string) {
+	for _, dir := range []string{g.Path, g.Monitor} {
+		if dir != "" {
+			list = append(list, dir+"/tasks")
+		}
+	}
+	return list
+}
+
 // Tasks opens the files that a process writes "0" to, in this order, to enter the groups. Groups that somebody has removed
 // meanwhile are left out: their processes have been moved to the default group.
 func (g *Group) Tasks() (files []*os.File, err error) {
-	for _, dir := range []string{g.Path, g.Monitor} {
-		if dir == "" {
-			continue
-		}
-		file, err := os.OpenFile(dir+"/tasks", os.O_WRONLY, 0)
+	for _, name := range g.Names() {
+		file, err := os.OpenFile(name, os.O_WRONLY, 0)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			for _, f := range files {
 				f.Close()
