@@ -32,7 +32,7 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 	if h.SELinux = spec.Linux.MountLabel != "" && hasSELinux(); spec.Linux.MountLabel != "" && !h.SELinux {
 		r.warn("leave out /linux/mountLabel %q: SELinux is not enabled on this host", spec.Linux.MountLabel)
 	}
-	if err := mountFacts(spec, h); err != nil {
+	if err := r.mountFacts(spec, h); err != nil {
 		return nil, err
 	}
 	if err := r.processFacts(spec, spec.Process, h, o.Stdio); err != nil {
@@ -59,7 +59,7 @@ func stat(name string) (st unix.Stat_t, err error) {
 
 // mountFacts finds the sources of bind mounts, and whether they are directories: their mount points must be the same. A tmpfs
 // takes the mode of the directory that it covers.
-func mountFacts(spec *specs.Spec, h *specconv.Host) error {
+func (r *Runtime) mountFacts(spec *specs.Spec, h *specconv.Host) error {
 	h.Sources = make([]specconv.Source, len(spec.Mounts))
 	for i, m := range spec.Mounts {
 		s := &h.Sources[i]
@@ -69,6 +69,9 @@ func mountFacts(spec *specs.Spec, h *specconv.Host) error {
 		}
 		if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") || slices.Contains(m.Options, "remount") {
 			continue
+		}
+		if words := specconv.NoOption(m.Options); len(words) > 0 {
+			r.warn("leave out /mounts/%d/options %q: a bind mount has no such options, and makes no file system that could have them", i, words)
 		}
 		if s.Path = m.Source; !filepath.IsAbs(s.Path) {
 			s.Path = filepath.Join(h.Bundle, s.Path)

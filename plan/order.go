@@ -3,9 +3,16 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
+
+// afterUser are the calls that may follow the last change of user. All others are made with the rights that the runtime has.
+var afterUser = []uint16{
+	unix.SYS_CAPSET, unix.SYS_PRCTL, unix.SYS_UMASK, unix.SYS_FACCESSAT2, unix.SYS_PRLIMIT64,
+	unix.SYS_CLOSE_RANGE, unix.SYS_CLOSE, unix.SYS_ACCEPT4, unix.SYS_SECCOMP, unix.SYS_SENDMSG, unix.SYS_EXECVE,
+}
 
 // order checks what holds for the plan as a whole.
 func (v *verifier) order() error {
@@ -88,9 +95,9 @@ func (v *verifier) credentials() error {
 		}
 	}
 	user := v.lastOf(unix.SYS_SETRESUID)
-	for _, nr := range []uint16{unix.SYS_MOVE_MOUNT, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_MKNODAT, unix.SYS_SCHED_SETATTR, unix.SYS_IOPRIO_SET} {
-		if v.lastOf(nr) > user {
-			return fmt.Errorf("%s after the user was changed", ruleOf(nr).name)
+	for nr := range v.last {
+		if v.lastOf(uint16(nr)) > user && !slices.Contains(afterUser, uint16(nr)) {
+			return fmt.Errorf("%s after the user was changed", ruleOf(uint16(nr)).name)
 		}
 	}
 	if v.dumpable <= user {

@@ -69,7 +69,7 @@ var brokenOrder = []brokenPlan{
 		nthKind(p, Gate, handing).Args[2] = Arg{}
 	}, "a listener that is not handed over"},
 	{"V9", "a listener that stays open", "", nil, func(p *Plan) {
-		p.Ops[indexOf(p, Gate, 0, handing)+1] = Op{Kind: Call, Nr: unix.SYS_SETSID, Result: NoReg}
+		p.Ops[indexOf(p, Gate, 0, handing)+1] = Op{Kind: Call, Nr: unix.SYS_UMASK, Result: NoReg}
 	}, "a listener that is not handed over and closed"},
 	{"V9", "another descriptor that is closed in place of the listener", "", nil, func(p *Plan) {
 		p.Ops[indexOf(p, Gate, 0, handing)+1].Args[0] = Val(0)
@@ -145,6 +145,9 @@ var brokenOrder = []brokenPlan{
 	{"V10", "a scheduling policy without a name", "inside", func(c *typical) { c.SetScheduler(unix.SchedAttr{Policy: unix.SCHED_EXT}) }, nil, "not a struct sched_attr"},
 	{"V10", "a struct sched_attr of another size", "", nil, func(p *Plan) { p.Data[nth(p, unix.SYS_SCHED_SETATTR, 0).Args[1].Value] = 48 }, "not a struct sched_attr"},
 	{"V10", "a scheduler after the user", "dropped", func(c *typical) { c.SetScheduler(unix.SchedAttr{}) }, nil, "sched_setattr after the user was changed"},
+	{"V10", "a personality after the user", "dropped", func(c *typical) { c.SetPersonality(0) }, nil, "personality after the user was changed"},
+	{"V10", "a keyring after the user", "dropped", func(c *typical) { c.JoinSessionKeyring("_ses") }, nil, "keyctl after the user was changed"},
+	{"V10", "memory after the user", "dropped", func(c *typical) { c.SetMemoryPolicy(unix.MPOL_DEFAULT, nil) }, nil, "set_mempolicy after the user was changed"},
 	{"V10", "the I/O priority of the caller's group", "begin", func(c *typical) { c.SetIOPriority(IOClassIdle, 0) }, nil, "the process group is still that of the caller"},
 	{"V10", "the I/O priority of a user", "", nil, func(p *Plan) { nth(p, unix.SYS_IOPRIO_SET, 0).Args[0] = Imm(3) }, "ioprio_set: operand 0"},
 	{"V10", "an I/O class without a name", "inside", func(c *typical) { c.SetIOPriority(4, 0) }, nil, "not a class and a level"},

@@ -131,10 +131,26 @@ type mountSettings struct {
 	parameters           []parameter // flags of the superblock and what the file system itself understands
 }
 
+// findOption looks a word up in the table.
+func findOption(word string) (at int, ok bool) {
+	return slices.BinarySearchFunc(mountOptions, word, func(o mountOption, w string) int { return strings.Compare(o.name, w) })
+}
+
+// NoOption lists the words among the options of a bind mount that mean nothing there: they would be for a file system, and a bind
+// mount makes none. Maybe one that is meant to restrict is misspelt.
+func NoOption(options []string) (words []string) {
+	for _, word := range options {
+		if _, ok := findOption(word); !ok && word != "" {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
 // parseMountOptions sorts the options of a mount. What the table does not know is for the file system.
 func parseMountOptions(options []string) (s mountSettings) {
 	for i, word := range options {
-		at, ok := slices.BinarySearchFunc(mountOptions, word, func(o mountOption, w string) int { return strings.Compare(o.name, w) })
+		at, ok := findOption(word)
 		if !ok {
 			if key, value, has := strings.Cut(word, "="); word != "" {
 				s.parameters = append(s.parameters, parameter{key, value, !has, i})

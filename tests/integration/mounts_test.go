@@ -158,6 +158,18 @@ func TestBindOptions(t *testing.T) {
 }
 
 // A tree of mounts: words without "r" are for its top, words with it for all.
+// Words that a bind mount has no use for may be misspelt ones: they are named.
+func TestBindWithoutOption(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/m", Source: source(b, "source", softBits), Type: "bind", Options: []string{"rbind", "nosiud", "ro", "size=1"}})
+		r := b.run()
+		if want := `/mounts/7/options [\"nosiud\" \"size=1\"]`; r.status != 0 || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%v; want a warning with %s", r, want)
+		}
+	})
+}
+
 func TestRbind(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
