@@ -73,8 +73,8 @@ func (k *creation) finish() error {
 	return k.c.destroy(!k.c.rec.OwnPidns)
 }
 
-// catch asks for the signals beside the work that there is to do before the program runs, and returns what waits for them:
-// one that comes when the program runs already, and nobody has asked yet, would be lost or end this process alone.
+// catch starts asking for signals while the container is being made, and returns a function that waits until they are caught. A
+// signal that arrives after the program runs, but before that, would be lost or end this process alone.
 func catch(ask func() <-chan os.Signal, detached bool) func() <-chan os.Signal {
 	if ask == nil || detached {
 		return func() <-chan os.Signal { return nil }

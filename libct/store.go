@@ -87,7 +87,8 @@ func (c *container) path(name string) string {
 	return filepath.Join(c.r.path, c.id, name)
 }
 
-// checkID refuses what must not become a directory's name: the rule is runc's, and the filters' own directory is none.
+// checkID refuses what must not become a directory's name: the rule is runc's; in addition the name of the
+// directory of filters is refused.
 func checkID(id string) error {
 	if id == "" {
 		return ErrEmptyID

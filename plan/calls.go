@@ -249,7 +249,7 @@ func (b *Builder) Ambient(op, capability uint64) {
 	b.call(unix.SYS_PRCTL, Imm(uint64(unix.PR_CAP_AMBIENT)), Imm(op), Imm(capability), Imm(0), Imm(0))
 }
 
-// SetHostname and SetDomainname name the UTS namespace.
+// SetHostname names the UTS namespace.
 func (b *Builder) SetHostname(s string) { b.call(unix.SYS_SETHOSTNAME, Ptr(b.String(s)), Imm(len(s))) }
 
 // SetDomainname sets the NIS domain name.

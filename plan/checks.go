@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The checks of single system calls that the rules table can't express, and the order of the whole.
+// The checks of single system calls that the rules table can't express. The order of the whole is in order.go.
 
 // class says what the result of a call is.
 func (v *verifier) class(op *Op, r *rule) Class {

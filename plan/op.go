@@ -142,7 +142,7 @@ type Plan struct {
 	Inputs  []Input  // registers 0..len(Inputs)-1
 	Names   []string // of all registers, for people
 	FirstFD int      // number of the descriptor in register 0; the inputs follow each other
-	InUser  bool     // the process is born in a user namespace of its own, whose ids are mapped at the first gate
+	InUser  bool     // the process is born in a user namespace of its own, whose ids are mapped at a gate
 
 	relocs   []reloc
 	verified bool

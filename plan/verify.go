@@ -28,7 +28,8 @@ import (
 //     before a mount namespace is joined (CVE-2025-52881).
 //   - Descriptors. The first op marks every inherited descriptor close-on-exec, every call that makes one does so too. What
 //     the program must not have is closed before the plan waits for its start; afterwards only accept4 and seccomp make one.
-//   - Credentials. Groups and ids once each and in that order, then capabilities; the process is invisible to tracers
+//   - Credentials. Groups and ids once each and in that order (and once before, on entering a user namespace), then capabilities;
+//     all else that rights are needed for comes earlier; the process is invisible to tracers
 //     before it joins a namespace and again after its ids have changed. The working directory is looked up when all mounts
 //     are in place, or a mask would not cover it, and proven to lie inside the root (CVE-2024-21626).
 //   - End. After the filter only capset and execve; the last op is an execve that tolerates nothing. A filter's listener goes

@@ -111,7 +111,7 @@ func (c *compiler) attachCgroupV1(i int) {
 	}
 }
 
-// captureHierarchies copies the container's own directories, which a container without a cgroup namespace gets to see.
+// captureHierarchies opens the container's own directories, which a container without a cgroup namespace gets to see.
 func (c *compiler) captureHierarchies(i int) {
 	if c.hierarchies == nil {
 		c.hierarchies = make(map[int][]plan.Reg)

@@ -14,7 +14,9 @@ type phase struct {
 	run  func(*compiler)
 }
 
-// phases is the order of a start. Read it top to bottom: what the kernel is asked to do is in exactly this order.
+// phases is the order of a start. Read it top to bottom: what the kernel is asked to do is in this order, after clone3 with the
+// namespaces of CloneFlags and the execve of the interpreter. Where the plan itself makes the namespaces (late), labels, limits
+// and names are set in the phase "namespaces" already: what they are written to belongs to nobody afterwards.
 var phases = []phase{
 	{"descriptors", (*compiler).descriptors},   // what is inherited goes at execve, but for --preserve-fds; nobody can trace us; umask 0
 	{"cgroup", (*compiler).joinCgroup},         // before the cgroup namespace, whose root it becomes

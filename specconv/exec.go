@@ -13,7 +13,7 @@ import (
 const (
 	InputInit     = "init"     // pidfd of the container's first process
 	InputRoot     = "root"     // its root directory
-	InputTerminal = "terminal" // our end of a pty
+	InputTerminal = "terminal" // the process's end of a pty
 )
 
 // execPhases is the order in which a further process enters a running container, as phases is that of its first one.

@@ -44,7 +44,7 @@ type Host struct {
 type Cgroup struct {
 	V2          bool
 	Gate        bool        // the process waits until it has been put into its cgroup (systemd)
-	Joins       []string    // names of the files that the process writes "0" to (v1)
+	Joins       []string    // names of the files that the process writes "0" to (v1; v2 if it can't be born there)
 	Hierarchies []Hierarchy // v1: what a mount of type cgroup shows
 }
 

@@ -17,7 +17,7 @@ type mountOption struct {
 	special     special
 }
 
-// special options are none of the above.
+// special is what an option means that changes neither attributes nor propagation nor superblock.
 type special uint8
 
 const (
@@ -27,7 +27,7 @@ const (
 	rbind
 	remount
 	copyUp
-	idmap
+	idmap // IDMapped looks for the words themselves
 )
 
 const atime = unix.MOUNT_ATTR__ATIME

@@ -110,9 +110,10 @@ func (c *compiler) owns(t specs.LinuxNamespaceType) bool {
 	return !c.has(specs.UserNamespace) || c.isNew(t) || slices.Contains(c.host.Inside, t)
 }
 
-// joinCgroup enters the hierarchies of cgroup v1. A single thread that moves itself needs no lock of the whole system,
-// which a pid written to cgroup.procs by somebody else does (Linux 5.13, kernel commit 9a3284fad42f). What systemd makes is
-// made with this process in it, so there is nothing that it could have been born into.
+// joinCgroup enters the cgroups that the process was not born in: the hierarchies of cgroup v1, and that of v2 where the kernel
+// refuses CLONE_INTO_CGROUP or execCPUAffinity.initial comes before it. A single thread that moves itself needs no lock of
+// the whole system, which a pid written by somebody else does (Linux 5.5, kernel commit 9a3284fad42f). What systemd makes
+// is made with this process in it, so there is nothing that it could have been born into.
 func (c *compiler) joinCgroup() {
 	affinity := c.execAffinity()
 	c.setAffinity(affinity.Initial, "initial")

@@ -10,7 +10,7 @@ import (
 	"husk/plan"
 )
 
-// captureSources copies the mounts behind the sources of bind mounts. A source inside the root is only known when the
+// captureSources opens the sources of bind mounts; their mounts are copied when it is their turn. A source inside the root is only known when the
 // mounts before it are in place: it is looked up then, below the root.
 func (c *compiler) captureSources() {
 	c.settings = make([]mountSettings, len(c.spec.Mounts))

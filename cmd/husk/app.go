@@ -165,7 +165,7 @@ func (a *app) programHelp(program *command) {
 	writeHelp(a.stdout, a.name, program, nil, slices.Concat(a.options, a.help, program.flags), a.commands())
 }
 
-// containers opens the state directory.
+// containers is what the commands work on, as the options say. Nothing is opened yet.
 func (a *app) containers() (containers, error) {
 	return a.open(libct.Options{
 		Root:          a.global.root,

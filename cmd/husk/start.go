@@ -5,7 +5,7 @@ func (a *app) startCommand() *command {
 		name:    "start",
 		summary: "start the program of a created container",
 		usage:   "<container-id>",
-		details: "Lets the program of a container run that was made by the command create.",
+		details: "Starts the program of a container that the command create has made.",
 		min:     1, max: 1,
 		run: a.onContainer(containers.Start),
 	}

@@ -3,7 +3,7 @@
  * follows its text, so the kernel has mapped the plan before the first instruction runs. The layout and the meaning of
  * the ops are described in package plan (plan/doc.go); plan_abi.h is generated from there.
  *
- * It decides nothing. The plan has been verified before it came here (plan/verify.go); check() below proves again what
+ * It decides nothing. The plan has been verified before it came here (plan/verify.go); valid_plan() below proves again what
  * this program itself relies on, so that no sequence of bytes makes it read or write outside of the plan.
  */
 #include "plan_abi.h"
@@ -22,7 +22,7 @@ __attribute__((section(".plan"), used)) static struct husk_header placeholder;
 extern const unsigned char mapped_size[]; /* interp.lds: p_filesz of the plan's segment, in our own program headers */
 #endif
 
-enum { EXIT_BAD_PLAN = 127, EXIT_FAILED = 1, AGAIN = 11, SIGNALS = 64, OPENAT2_TRIES = 4096 };
+enum { EXIT_BAD_PLAN = 127, EXIT_FAILED = 1, AGAIN = 11, SIGNALS = 64, SIGSET_SIZE = SIGNALS / 8, SIG_SETMASK = 2, OPENAT2_TRIES = 4096 };
 enum { SOL_SOCKET = 1, SCM_RIGHTS = 1, MSG_CMSG_CLOEXEC = 0x40000000 }; /* linux/socket.h */
 
 /* Numbers in the data lie anywhere in it. */
@@ -87,7 +87,7 @@ static int valid_op(const struct husk_header *h, const struct husk_op *op, uint3
 	return 1;
 }
 
-/* Everything that run() relies on, before the first op runs. */
+/* Everything that execute() relies on, before the first op runs. */
 static int valid_plan(const unsigned char *plan, uint64_t mapped)
 {
 	const struct husk_header *h = (const struct husk_header *)plan;
@@ -265,11 +265,11 @@ static void execute(unsigned char *plan)
 /* Ignored signals and the signal mask survive execve: whoever started the runtime must not decide them for a container. */
 static void reset_signals(void)
 {
-	static const uint64_t none[4];
+	static const uint64_t none[4]; /* struct sigaction: SIG_DFL, no flags, no restorer, empty mask; then an empty set */
 
 	for (int i = 1; i <= SIGNALS; i++)
-		kernel(NR_RT_SIGACTION, i, (long)none, 0, 8, 0, 0);
-	kernel(NR_RT_SIGPROCMASK, 2, (long)none, 0, 8, 0, 0);
+		kernel(NR_RT_SIGACTION, i, (long)none, 0, SIGSET_SIZE, 0, 0);
+	kernel(NR_RT_SIGPROCMASK, SIG_SETMASK, (long)none, 0, SIGSET_SIZE, 0, 0);
 }
 
 __attribute__((used)) void run(void)
