@@ -41,10 +41,19 @@ type CreateOptions struct {
 	NoPivot bool
 	// NoNewKeyring leaves the container in the session keyring of the caller.
 	NoNewKeyring bool
-	// PreserveFDs is the number of descriptors from 3 on (behind those of $LISTEN_FDS) that the container inherits.
+	// ListenFDs are sockets from a service manager: descriptors 3 and following.
+	ListenFDs ListenFDs
+	// PreserveFDs is the number of further descriptors behind them that the container inherits.
 	PreserveFDs int
 	// Stdio are the standard streams of the container's process where it has no terminal. They stay the caller's.
 	Stdio [3]*os.File
+}
+
+// ListenFDs are descriptors that a service manager has passed to this process (sd_listen_fds(3)), and that a process in a container
+// gets in the same way: LISTEN_FDS, LISTEN_FDNAMES and, with its pid as it is inside, LISTEN_PID.
+type ListenFDs struct {
+	N     int    // how many
+	Names string // LISTEN_FDNAMES, "" for none
 }
 
 // RunOptions describe a container that is made and started by one call.
@@ -94,8 +103,9 @@ type ExecOptions struct {
 	// NoNewPrivs replaces process.noNewPrivileges unless it is nil.
 	NoNewPrivs *bool
 
-	// ConsoleSocket, PidfdSocket, PidFile, PreserveFDs and Stdio are those of [CreateOptions], for this process.
+	// ConsoleSocket, PidfdSocket, PidFile, ListenFDs, PreserveFDs and Stdio are those of [CreateOptions], for this process.
 	ConsoleSocket, PidfdSocket, PidFile string
+	ListenFDs                           ListenFDs
 	PreserveFDs                         int
 	Stdio                               [3]*os.File
 	// Cgroups are existing cgroups below the container's: "path" for all controllers, or "controller[,controller]:path".

@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"husk/cgroups"
 	"husk/internal/linux"
@@ -211,7 +210,7 @@ func (k *creation) start() (err error) {
 		defer null.Close()
 		o.Stdio = [3]*os.File{null, null, null} // until the pty takes their place; nothing else may get these numbers
 	}
-	if o.Preserve, err = preserved(k.o.PreserveFDs); err != nil {
+	if o.Preserve, err = preserved(k.o.ListenFDs.N, k.o.PreserveFDs); err != nil {
 		return err
 	}
 	defer func() {
@@ -231,22 +230,6 @@ func (k *creation) start() (err error) {
 	}
 	k.process, err = nsenter.Start(k.plan, o)
 	return err
-}
-
-// preserved are the caller's descriptors from 3 on that the container's process keeps.
-func preserved(n int) (files []*os.File, err error) {
-	for fd := 3; fd < 3+n; fd++ {
-		// Ours are all close-on-exec, and one that came from the caller can't be: it would not have come.
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err == nil && flags&unix.FD_CLOEXEC != 0 {
-			err = unix.EBADF
-		}
-		if err != nil {
-			return nil, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", fd-3, n, err) // runc's words
-		}
-		files = append(files, os.NewFile(uintptr(fd), "preserved"))
-	}
-	return files, nil
 }
 
 // serve answers the gates until the process stands at the one where the container is created.
@@ -307,6 +290,8 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 		return nil, k.moveNetDevices()
 	case specconv.GateHooks:
 		return nil, k.runCreateHooks()
+	case specconv.GatePid:
+		return pidAnswer(k.process.Pid)
 	case specconv.GateFilter:
 		code, err := k.filter.wait(k.r.debug)
 		return plan.FilterAnswer(k.plan.GateData(e.Op), code), err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,6 +40,15 @@ func environment(p *specs.Process, passwd func() ([]byte, error)) []string {
 		home = homeOf(data, p.User.UID)
 	}
 	return append(env, "HOME="+home)
+}
+
+// setEnv puts a variable in the place of all of that name.
+func setEnv(env []string, name, value string) []string {
+	return append(dropEnv(env, name), name+"="+value)
+}
+
+func dropEnv(env []string, name string) []string {
+	return slices.DeleteFunc(env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
 }
 
 // passwdLimit bounds what is read of a file that the image controls.

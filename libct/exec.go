@@ -193,6 +193,7 @@ func (x *execution) facts() (err error) {
 	} else {
 		x.host.Env = environment(x.process, func() ([]byte, error) { return readInside(int(x.root.Fd()), "etc/passwd") })
 	}
+	listenFacts(x.host, x.o.ListenFDs, false)
 	if x.filter, err = x.r.filterFacts(x.spec.Linux.Seccomp, x.host); err != nil {
 		return err
 	}
@@ -279,7 +280,7 @@ func (x *execution) spawn(p *plan.Plan, init *os.File) (err error) {
 	if x.stdin != nil {
 		o.Stdio = [3]*os.File{x.stdin, x.output, x.output}
 	}
-	if o.Preserve, err = preserved(x.o.PreserveFDs); err != nil {
+	if o.Preserve, err = preserved(x.o.ListenFDs.N, x.o.PreserveFDs); err != nil {
 		return err
 	}
 	for _, in := range p.Inputs[1:] {
@@ -335,6 +336,11 @@ func (x *execution) serve(p *plan.Plan) error {
 		case specconv.GateSchedule:
 			if err = scheduleFor(x.child.Pid, x.process); err == nil {
 				err = x.child.Answer(nil)
+			}
+		case specconv.GatePid:
+			var answer []byte
+			if answer, err = pidAnswer(x.child.Pid); err == nil {
+				err = x.child.Answer(answer)
 			}
 		case specconv.GateFilter:
 			var code []byte

@@ -39,6 +39,7 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 		return nil, err
 	}
 	h.Env = environment(spec.Process, func() ([]byte, error) { return passwdOf(spec, h) })
+	listenFacts(h, o.ListenFDs, specconv.IsNew(spec, specs.PIDNamespace))
 	if h.NoPivot {
 		mounts, err := linux.MountsOf("proc", "sysfs")
 		if err != nil {

@@ -215,10 +215,13 @@ func (b *Builder) pointer(at, to Data) {
 }
 
 // vector puts a NULL-terminated array of strings (argv, envp) into the data area.
-func (b *Builder) vector(list []string) Data {
-	at := b.Space(8 * (len(list) + 1))
+func (b *Builder) vector(list []string, late []Data) Data {
+	at := b.Space(8 * (len(list) + len(late) + 1))
 	for i, s := range list {
 		b.pointer(at+Data(8*i), b.String(s))
+	}
+	for i, s := range late {
+		b.pointer(at+Data(8*(len(list)+i)), s)
 	}
 	return at
 }

@@ -400,8 +400,8 @@ func FilterAnswer(prog Data, instructions []byte) []byte {
 	return append(p, instructions...)
 }
 
-// Argv puts a vector of strings, argv or envp, into the data area for Exec.
-func (b *Builder) Argv(list []string) Data { return b.vector(list) }
+// Argv puts a vector of strings, argv or envp, into the data area for Exec. Those that a gate's answer writes come last.
+func (b *Builder) Argv(list []string, late ...Data) Data { return b.vector(list, late) }
 
 // Exec runs the user's program.
 func (b *Builder) Exec(name string, argv, envp Data) {

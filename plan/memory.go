@@ -171,9 +171,26 @@ func (v *verifier) vector(i int, a Arg) error {
 		if !ok || !v.fixed(a, uint64(8*(len(list)+1))) {
 			return errors.New("the operands are not a vector of strings")
 		}
+		for i, s := range list {
+			at := Arg{Address, v.plan.word(a, i) - Base - HeaderSize}
+			if !v.fixed(at, uint64(len(s))+1) && !v.answered(at) {
+				return fmt.Errorf("string %d of the vector is one that the plan writes", i)
+			}
+		}
 		*known = a
 	}
 	return nil
+}
+
+// answered says whether a string is the answer to one gate, which a NUL of the data ends, however long it is.
+func (v *verifier) answered(a Arg) bool {
+	for i := range v.plan.Ops[:v.at] {
+		if op := &v.plan.Ops[i]; op.Kind == Gate && op.Args[0] == a {
+			end := Arg{Address, a.Value + op.Args[1].Value}
+			return v.fixed(end, 1) && v.plan.Data[end.Value] == 0
+		}
+	}
+	return false
 }
 
 // text reads a string of the data.

@@ -96,6 +96,12 @@ var brokenForm = []brokenPlan{
 			nth(p, unix.SYS_EXECVE, i).Args[1] = Ptr(Data(len(p.Data) - 8))
 		}
 	}, "not a vector of strings"},
+	{"V1", "a variable that the plan writes in part", "waiting", func(c *typical) { c.Gate("other", c.String("PATH=/bin")+5, 4) }, nil, "string 0 of the vector is one that the plan writes"},
+	{"V1", "a variable that an answer may leave without end", "waiting", func(c *typical) { c.Gate("other", c.String("PATH=/bin"), 4) }, nil, "string 0 of the vector is one that the plan writes"},
+	{"V1", "an argument that two gates write", "waiting", func(c *typical) {
+		c.Gate("other", c.String("true"), 4)
+		c.Gate("another", c.String("true")+1, 4)
+	}, nil, "string 0 of the vector is one that the plan writes"},
 	{"V1", "inputs that begin at a standard stream", "", nil, func(p *Plan) { p.FirstFD = 2 }, "inputs begin at descriptor 2"},
 	{"V1", "no socket", "", nil, func(p *Plan) { p.Inputs[0].Class = Listener }, "not the socket to the parent"},
 	{"V1", "no op", "", nil, func(p *Plan) { p.Ops = nil }, "no ops"},

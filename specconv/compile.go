@@ -77,6 +77,7 @@ type compiler struct {
 
 	scratch plan.Data // for statx, statfs, getcwd and answers of gates without content
 	filter  plan.Data
+	late    []plan.Data // variables of the environment that answers of gates write
 }
 
 // scratchSize fills the plan's first page, header included: what the plan writes to is apart from what it only reads, which

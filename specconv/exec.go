@@ -89,6 +89,7 @@ func (c *compiler) joinContainer() {
 // prepareExec is the last chance to fail before the process is what it was asked to be.
 func (c *compiler) prepareExec() {
 	c.checkProgram()
+	c.learnPid()
 	if c.filtered() {
 		c.fetchFilter()
 	}

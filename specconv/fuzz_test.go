@@ -140,7 +140,7 @@ func vary(h *Host, spec *specs.Spec, facts uint32) {
 	}
 	h.NoNewKeyring, h.SELinux, h.AppArmor = bit(3), bit(4), bit(5)
 	if bit(6) {
-		h.PreserveFDs = 3
+		h.PreserveFDs, h.ListenPid = 3, true
 	}
 	h.NullStdio = [3]bool{bit(7), bit(8), bit(9)}
 	h.ChownStdio = [3]bool{bit(10), bit(11), bit(12)}

@@ -145,6 +145,7 @@ var goldenPlans = []goldenPlan{
 /process/env ["PATH=/usr/bin:/bin/", "TERM=xterm"]`, nil},
 	{"no-start-gate", "", func(h *Host) { h.StartGate = false }},
 	{"preserve-fds", "", func(h *Host) { h.PreserveFDs = 3 }},
+	{"listen-pid", `/linux/namespaces [{"type": "mount"}]`, func(h *Host) { h.PreserveFDs, h.ListenPid = 1, true }},
 	{"no-new-keyring", "", func(h *Host) { h.NoNewKeyring = true }},
 	{"null-stdio", goldenDev, func(h *Host) { h.NullStdio = [3]bool{true, false, true} }},
 	{"resctrl", "", func(h *Host) {
@@ -162,6 +163,7 @@ var goldenExecs = []goldenPlan{
 /process/capabilities {"bounding": ["CAP_KILL"]}
 /process/rlimits [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]`, nil},
 	{"exec-terminal", `/process/terminal true`, nil},
+	{"exec-listen-pid", "", func(h *Host) { h.PreserveFDs, h.ListenPid = 2, true }},
 	{"exec-resctrl", "", func(h *Host) { h.Resctrl = []string{"/sys/fs/resctrl/c/tasks"} }},
 	{"exec-labels", `/process/apparmorProfile "docker-default"
 /process/oomScoreAdj 5`, func(h *Host) { h.AppArmor = true }},

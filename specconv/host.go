@@ -24,7 +24,8 @@ type Host struct {
 	NoPivot       bool
 	NoNewKeyring  bool
 	HostMounts    []string // proc and sysfs mounts of the host that must not show through without pivot_root
-	Env           []string // the process's environment, complete
+	Env           []string // the process's environment, complete but for ListenPid
+	ListenPid     bool     // LISTEN_PID is the process's own pid, which it learns at a gate
 	Program       string   // what is executed, if it is not args[0]
 	Capabilities  uint64   // what this process may hand on
 	Cgroup        Cgroup
@@ -86,8 +87,9 @@ const (
 	GateNetDevices = "move the network devices"
 	GateHooks      = "run the hooks before the start" // prestart, createRuntime, createContainer
 	GateSchedule   = "set the scheduler and the I/O priority"
-	GateConsole    = "hand the console over"  // the pty's master was sent
-	GateFilter     = "get the seccomp filter" // answer: plan.FilterAnswer
+	GateConsole    = "hand the console over"      // the pty's master was sent
+	GateFilter     = "get the seccomp filter"     // answer: plan.FilterAnswer
+	GatePid        = "get its pid for LISTEN_PID" // answer: PidAnswer
 	GateCreated    = "wait until the state is written"
 	GateStart      = "run the startContainer hooks"
 

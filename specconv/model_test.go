@@ -589,7 +589,11 @@ func (m *machine) run(op *plan.Op) {
 		umask = uint64(*p.User.Umask)
 	}
 	m.must(m.umask == umask, "umask %#o", m.umask)
-	m.must(slices.Equal(m.vector(op.Args[1]), p.Args) && slices.Equal(m.vector(op.Args[2]), m.host.Env), "arguments %q, environment %q", m.vector(op.Args[1]), m.vector(op.Args[2]))
+	env := m.host.Env
+	if m.host.ListenPid {
+		env = append(slices.Clone(env), listenPid)
+	}
+	m.must(slices.Equal(m.vector(op.Args[1]), p.Args) && slices.Equal(m.vector(op.Args[2]), env), "arguments %q, environment %q", m.vector(op.Args[1]), m.vector(op.Args[2]))
 	for _, l := range p.Rlimits {
 		number, _ := rlimits.number(l.Type)
 		m.must(m.limits[number] == [2]uint64{l.Soft, l.Hard}, "%s is %v", l.Type, m.limits[number])

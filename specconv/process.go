@@ -226,6 +226,7 @@ func (c *compiler) filterNeedsAdmin() bool {
 // waitForStart is where a created container waits: everything but its filter and its program is in place.
 func (c *compiler) waitForStart() {
 	c.checkProgram()
+	c.learnPid()
 	if c.filtered() {
 		c.fetchFilter()
 	}
@@ -246,6 +247,26 @@ func (c *compiler) waitForStart() {
 		c.b.Gate(GateStart, c.scratch, scratchSize)
 	}
 }
+
+// listenPid begins the variable that names the process which the descriptors of LISTEN_FDS are for (sd_listen_fds(3)).
+const listenPid = "LISTEN_PID="
+
+// learnPid has the parent write the variable: nobody knows the pid before the process is in its pid namespace.
+func (c *compiler) learnPid() {
+	if !c.host.ListenPid {
+		return
+	}
+	const size = len(listenPid) + len("4194304") // the kernel's PID_MAX_LIMIT
+	variable := make([]byte, size+1)             // with a NUL behind every answer
+	copy(variable, listenPid)
+	at := c.b.Bytes(variable)
+	c.b.At("", GatePid)
+	c.b.Gate(GatePid, at, size)
+	c.late = append(c.late, at)
+}
+
+// PidAnswer is the answer to GatePid.
+func PidAnswer(pid int) []byte { return append([]byte(listenPid), strconv.Itoa(pid)...) }
 
 // fetchFilter puts the filter into the data, or gets it at a gate when it is still being compiled.
 func (c *compiler) fetchFilter() {
@@ -322,7 +343,7 @@ func (c *compiler) sendable() {
 
 // execute loads the filter as late as can be and runs the program.
 func (c *compiler) execute() {
-	argv, envp := c.b.Argv(c.spec.Process.Args), c.b.Argv(c.host.Env)
+	argv, envp := c.b.Argv(c.spec.Process.Args), c.b.Argv(c.host.Env, c.late...)
 	c.rlimits(true)
 	if c.filtered() {
 		c.at("load the seccomp filter", "linux", "seccomp")

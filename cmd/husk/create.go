@@ -58,6 +58,9 @@ func complete(o *libct.CreateOptions, id string) (err error) {
 	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
 		return fmt.Errorf("find the working directory: %w", err)
 	}
+	if o.ListenFDs, err = listenFDs(); err != nil {
+		return err
+	}
 	o.PidFile, err = absolute(o.PidFile)
 	return err
 }

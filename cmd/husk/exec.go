@@ -66,6 +66,9 @@ func (e *execution) run(args []string) (_ int, err error) {
 	if e.PidFile, err = absolute(e.PidFile); err != nil {
 		return 0, err
 	}
+	if e.ListenFDs, err = listenFDs(); err != nil {
+		return 0, err
+	}
 	switch {
 	case e.processFile != "":
 		if e.Process, err = readProcess(e.processFile); err != nil {
