@@ -17,6 +17,13 @@ type Options struct {
 	// Rootless says whether a cgroup that may not be written is tolerated: "true", "false", or "auto" (also ""), which
 	// tolerates it when the caller is not root of the initial user namespace.
 	Rootless string
+	// NotifySocket is where the service manager listens (sd_notify(3)): an absolute path, or "@" and an abstract name; "" for
+	// nowhere. What a container tells is passed on by Run for as long as it waits for the program, else by Run and Start until the
+	// program says that it is ready, which they wait for.
+	NotifySocket string
+	// WatchdogUsec is how often the service manager wants to hear of the program, in microseconds as text (sd_watchdog_enabled(3));
+	// "" for never. It is only told to the program of a Run that waits for it.
+	WatchdogUsec string
 	// Warn receives one line for everything that went otherwise than asked but does not stop the call. It may be nil and is
 	// only called from the goroutine of the call.
 	Warn func(string)

@@ -35,6 +35,9 @@ type creation struct {
 	inputs  []*os.File
 	process *nsenter.Process
 
+	foreground bool      // somebody waits for the end of the program
+	notify     *notifier // nil: none
+
 	netDevices   *netDevices // nil: none
 	cgroupConfig *cgroups.Config
 	resctrl      *resctrl.Group // nil: none
@@ -57,6 +60,7 @@ func (r *Runtime) Create(o CreateOptions) error {
 // configuration is known to be good, the record that delete needs is on disk before the first thing outside of the state
 // directory exists, and the filter is compiled while the process is being set up.
 func (k *creation) create(detached bool) (err error) {
+	k.foreground = !detached
 	if k.spec, k.config, err = specconv.Load(k.o.Bundle); err != nil {
 		return err
 	}
@@ -83,6 +87,9 @@ func (k *creation) create(detached bool) (err error) {
 		return err
 	}
 	if err := k.makeCgroup(); err != nil {
+		return err
+	}
+	if err := k.offerNotify(); err != nil {
 		return err
 	}
 	if err := k.makeGate(); err != nil {
@@ -354,6 +361,7 @@ func (k *creation) release() {
 	k.filter.close()
 	closeAll(k.inputs)
 	k.netDevices.close()
+	k.notify.close()
 	if k.place != nil {
 		k.place.Close()
 	}

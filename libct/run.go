@@ -25,6 +25,9 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	if err := k.create(o.Detach); err != nil {
 		return -1, k.undo(err)
 	}
+	if err := k.listenNotify(); err != nil {
+		return -1, k.undo(err)
+	}
 	incoming := signals()
 	if err := k.goOn(); err != nil {
 		return -1, err
@@ -39,7 +42,7 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 			return -1, k.undo(err)
 		}
 	}
-	if o.Detach {
+	if o.Detach && k.notify == nil {
 		k.release()
 		return 0, nil
 	}
@@ -47,7 +50,15 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	if err := linux.Unlock(k.c.dir); err != nil {
 		return -1, err
 	}
+	if o.Detach {
+		k.notify.forward(int(k.process.Pidfd.Fd()), true)
+		k.r.warnNotify(k.notify)
+		k.release()
+		return 0, nil
+	}
+	told := k.forwardAll()
 	status, err := waitForward(k.process, incoming)
+	told()
 	if err != nil {
 		return -1, err
 	}
@@ -58,6 +69,33 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 		return exitStatus(status), nil
 	}
 	return exitStatus(status), k.finish()
+}
+
+// listenNotify makes the socket for what the container has to tell the service manager.
+func (k *creation) listenNotify() (err error) {
+	mainPid := k.process.Pid
+	if k.foreground { // it is our child, and its signals go by us
+		mainPid = os.Getpid()
+	}
+	k.notify, err = k.c.listenNotify(k.process.Pid, mainPid)
+	return err
+}
+
+// forwardAll passes on what the container tells the service manager beside everything else, and returns what waits for the end of
+// that, which comes with the end of the process.
+func (k *creation) forwardAll() (wait func()) {
+	if k.notify == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		k.notify.forward(int(k.process.Pidfd.Fd()), false)
+		close(done)
+	}()
+	return func() {
+		<-done
+		k.r.warnNotify(k.notify)
+	}
 }
 
 // finish removes a container whose program has ended in the foreground, unless somebody else was faster.

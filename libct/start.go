@@ -18,7 +18,8 @@ import (
 )
 
 // Start lets the process of a created container run its program. It returns when the program runs, or with the reason why
-// it does not: the waiting process reports on the connection that Start makes.
+// it does not: the waiting process reports on the connection that Start makes. With [Options.NotifySocket], now and at create, it
+// returns when the program is ready.
 func (r *Runtime) Start(id string) error {
 	c, err := r.open(id, unix.LOCK_EX)
 	if err != nil {
@@ -39,6 +40,11 @@ func (r *Runtime) Start(id string) error {
 		return fmt.Errorf("cannot start a container in the %s state", status)
 	}
 	stopPoint("start-locked")
+	ready, err := c.expectReady()
+	if err != nil {
+		return err
+	}
+	defer ready.close()
 	fd, err := connect(c.gatePath(), 0)
 	if err != nil {
 		return fmt.Errorf("start container %s: %w", id, err)
@@ -59,7 +65,10 @@ func (r *Runtime) Start(id string) error {
 	if err := gone(linux.Unlinkat(c.dir, gateSocket, 0)); err != nil {
 		return fmt.Errorf("remove the start gate %s: %w", c.path(gateSocket), err)
 	}
-	return c.afterStart()
+	if err := c.afterStart(); err != nil {
+		return err
+	}
+	return ready.await()
 }
 
 // letEnd waits for the first process, which ends by itself when nobody hears it any more: a container that could not be

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,14 +167,24 @@ func (a *app) programHelp(program *command) {
 }
 
 // containers is what the commands work on, as the options say. Nothing is opened yet.
-func (a *app) containers() (containers, error) {
-	return a.open(libct.Options{
+func (a *app) containers() (containers, error) { return a.open(a.shared()) }
+
+// managed is containers for a command that starts a program of which the service manager wants to hear.
+func (a *app) managed() (containers, error) {
+	o := a.shared()
+	o.NotifySocket, o.WatchdogUsec = os.Getenv("NOTIFY_SOCKET"), watchdog()
+	return a.open(o)
+}
+
+// shared are the options that all calls of the library have.
+func (a *app) shared() libct.Options {
+	return libct.Options{
 		Root:          a.global.root,
 		SystemdCgroup: a.global.systemdCgroup,
 		Rootless:      a.global.rootless,
 		Warn:          a.log.warn,
 		Debug:         a.log.debug,
-	})
+	}
 }
 
 // setRootless takes the value of --rootless.

@@ -41,7 +41,7 @@ free among the containers of the same --root.
 }
 
 func (a *app) create(id string, o *libct.CreateOptions) error {
-	runtime, err := a.containers()
+	runtime, err := a.managed()
 	if err != nil {
 		return err
 	}

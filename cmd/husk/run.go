@@ -14,8 +14,9 @@ func (a *app) runCommand() *command {
 		summary: "create and start a container",
 		usage:   "[options] <container-id>",
 		details: `Makes a container from a bundle and starts its program. Without --detach it stays in the
-foreground: signals go on to the program, its exit status becomes that of the command, and the
-container is deleted at the end.
+foreground: signals go on to the program, its exit status becomes that of the command, what it tells
+the service manager goes on to $NOTIFY_SOCKET (see sd_notify(3)), and the container is deleted at the
+end.
 
 ` + aboutBundle,
 		flags: append(bundleFlags(&o.CreateOptions),
@@ -36,7 +37,7 @@ container is deleted at the end.
 }
 
 func (a *app) runContainer(id string, o *libct.RunOptions) (int, error) {
-	runtime, err := a.containers()
+	runtime, err := a.managed()
 	if err != nil {
 		return 0, err
 	}

@@ -4,7 +4,7 @@
  *
  *   inside facts [PROBE...]     print everything that a process can find out about itself, as one JSON object
  *   inside hook FILE [exit N | sleep N | flood]     as a hook: append the state, arguments, namespaces to FILE
- *   inside exit N | die SIGNAL | cat | wait | children N | storm N | signals | say WORD | hog
+ *   inside exit N | die SIGNAL | cat | wait | children N | storm N | signals | say WORD | hog | notify WORD...
  *
  * A probe is OPERATION:PATH and prints "ok", what it has read, or the name of the errno.
  */
@@ -156,6 +156,8 @@ int main(int argc, char **argv, char **envp)
 		return forks(atoi(word), verb[0] == 'c');
 	if (!strcmp(verb, "signals"))
 		return signals();
+	if (!strcmp(verb, "notify"))
+		return notify(argv + 2);
 	fprintf(stderr, "inside: no verb %s\n", verb);
 	return 96;
 }

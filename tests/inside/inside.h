@@ -23,5 +23,8 @@ void descriptors(void);
 void namespaces(void);
 int facts(int argc, char **argv, char **envp);
 
+/* notify.c */
+int notify(char **words);
+
 /* probe.c */
 const char *probed(const char *probe);

@@ -1,0 +1,76 @@
+package libct
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// What of a container's messages the service manager gets to see.
+func TestTranslate(t *testing.T) {
+	for _, tc := range []struct {
+		text, want string
+		ready      bool
+	}{
+		{"READY=1", "READY=1\nMAINPID=42", true},
+		{"READY=1\n", "READY=1\nMAINPID=42", true},
+		{"READY=1\nSTATUS=up\nMAINPID=7\n", "READY=1\nSTATUS=up\nMAINPID=42", true},
+		{"READY=0", "", false},
+		{"READY=", "", false},
+		{"XREADY=1", "", false},
+		{"MAINPID=7", "MAINPID=42", false},
+		{"MAINPID=", "", false},
+		{"MAINPID=-1", "", false},
+		{"MAINPIDFD=1\nMAINPIDFDID=2", "", false},
+		{"STATUS=", "STATUS=", false},
+		{"STATUS=a=b ü", "STATUS=a=b ü", false},
+		{"STATUS=\x1b]0;x\a\x00\x7f\u009b\xff", "STATUS=?]0;x?????", false},
+		{"STOPPING=1\nSTOPPING=2", "STOPPING=1", false},
+		{"RELOADING=1\nMONOTONIC_USEC=1500", "RELOADING=1\nMONOTONIC_USEC=500", false},
+		{"RELOADING=true\nMONOTONIC_USEC=now", "", false},
+		{"WATCHDOG=1", "WATCHDOG=1", false},
+		{"WATCHDOG=trigger", "WATCHDOG=trigger", false},
+		{"WATCHDOG=2\nWATCHDOG_USEC=-1", "", false},
+		{"WATCHDOG_USEC=20", "WATCHDOG_USEC=20", false},
+		{"EXTEND_TIMEOUT_USEC=20", "EXTEND_TIMEOUT_USEC=20", false},
+		{"EXTEND_TIMEOUT_USEC=20s", "", false},
+		{"ERRNO=2", "ERRNO=2", false},
+		{"ERRNO=99999999999999999999", "", false},
+		{"FDSTORE=1\nFDNAME=a\nFDPOLL=0\nFDSTOREREMOVE=1\nNOTIFYACCESS=all\nBUSERROR=a.b\nEXIT_STATUS=0\nX_MINE=1", "", false},
+		{"BARRIER=1\nSTATUS=x", "STATUS=x", false},
+		{"", "", false},
+		{"\n\n=\n", "", false},
+	} {
+		n := &notifier{mainPid: 42, offset: 1000}
+		got, ready := n.translate(tc.text)
+		if got != tc.want || ready != tc.ready {
+			t.Errorf("translate(%q) = %q, %v; want %q, %v", tc.text, got, ready, tc.want, tc.ready)
+		}
+	}
+}
+
+func TestIsBarrier(t *testing.T) {
+	for text, want := range map[string]bool{"BARRIER=1": true, "BARRIER=1\n": true, "BARRIER=0": false, "BARRIER=1\nREADY=1": false, "": false} {
+		if isBarrier(text) != want {
+			t.Errorf("isBarrier(%q) = %v", text, !want)
+		}
+	}
+}
+
+func TestNotifyAddress(t *testing.T) {
+	for name, want := range map[string]string{
+		"/run/x": "", "@x": "", "": "neither an absolute path", "@": "neither", "/": "neither", "x": "neither", "vsock:1:2": "neither",
+		"/" + strings.Repeat("x", 107): "too long",
+	} {
+		_, err := notifyAddress(name)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("notifyAddress(%q): %v, want %q", name, err, want)
+		}
+	}
+}
+
+func TestClockOffset(t *testing.T) {
+	if got := clockOffset(os.Getpid()); got != 0 {
+		t.Errorf("we are in the first time namespace, and ahead by %d µs", got)
+	}
+}
