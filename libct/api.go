@@ -14,6 +14,9 @@ type Options struct {
 	// SystemdCgroup asks for cgroups made by systemd; linux.cgroupsPath then has the form slice:prefix:name. It counts for
 	// new containers only: every later call finds the driver in the container's record.
 	SystemdCgroup bool
+	// NoCgroup makes no cgroups: a new container stays in the cgroup of the caller, without limits, and can't be paused. Like
+	// SystemdCgroup, which it excludes, it counts for new containers only.
+	NoCgroup bool
 	// Rootless says whether a cgroup that may not be written is tolerated: "true", "false", or "auto" (also ""), which
 	// tolerates it when the caller is not root of the initial user namespace.
 	Rootless string
@@ -37,6 +40,9 @@ type CreateOptions struct {
 	ID string
 	// Bundle is the directory that holds config.json; "" is the working directory.
 	Bundle string
+	// Config is the path of the configuration, if it is not config.json in the bundle. Relative paths in it are still those of the
+	// bundle.
+	Config string
 	// ConsoleSocket is the path of an AF_UNIX stream socket that is sent the master of the console. It is needed if
 	// process.terminal is set and the container is detached, and refused in all other cases.
 	ConsoleSocket string

@@ -61,7 +61,7 @@ func (r *Runtime) Create(o CreateOptions) error {
 // directory exists, and the filter is compiled while the process is being set up.
 func (k *creation) create(detached bool) (err error) {
 	k.foreground = !detached
-	if k.spec, k.config, err = specconv.Load(k.o.Bundle); err != nil {
+	if k.spec, k.config, err = k.o.Load(); err != nil {
 		return err
 	}
 	if err := specconv.Validate(k.spec); err != nil {
@@ -109,6 +109,14 @@ func (k *creation) create(detached bool) (err error) {
 	return k.serve()
 }
 
+// Load reads the configuration, and does not validate it.
+func (o *CreateOptions) Load() (*specs.Spec, []byte, error) {
+	if o.Config != "" {
+		return specconv.LoadFile(o.Config)
+	}
+	return specconv.Load(o.Bundle)
+}
+
 // checkConsole: the texts are runc's.
 func checkConsole(terminal, detached bool, socket string) error {
 	if terminal && detached && socket == "" {
@@ -117,72 +125,6 @@ func checkConsole(terminal, detached bool, socket string) error {
 	if socket != "" && !(terminal && detached) {
 		return errors.New("cannot use console socket if runc will not detach or allocate tty")
 	}
-	return nil
-}
-
-// makeCgroup writes the record, then makes the cgroup that it names.
-func (k *creation) makeCgroup() (err error) {
-	rec := &k.c.rec
-	rec.OCIVersion, rec.Bundle, rec.Rootfs, rec.Annotations = k.spec.Version, k.o.Bundle, k.host.Rootfs, k.spec.Annotations
-	rec.OwnPidns = specconv.IsNew(k.spec, specs.PIDNamespace)
-	rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace)
-	rec.NoKeyring, rec.Listener = k.o.NoNewKeyring, hasListener(k.host)
-	if h := k.spec.Hooks; h != nil {
-		rec.Poststart, rec.Poststop = len(h.Poststart) > 0, len(h.Poststop) > 0
-	}
-	cfg := k.r.cgroupConfig(k.spec, k.o.ID)
-	k.r.warnResources(cfg.Resources)
-	rec.Rootless = cfg.Rootless
-	if k.cgroup, err = cgroups.New(cfg); err != nil {
-		return err
-	}
-	rec.Cgroup = k.cgroup.State()
-	// A record names what delete will kill: never a cgroup that somebody lives in.
-	if pids, err := k.cgroup.Pids(true); err == nil && len(pids) > 0 {
-		k.cgroup = nil
-		return fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids)) // runc's words
-	}
-	k.planned, k.cgroupConfig = k.cgroup, cfg
-	k.cgroup = nil // until it is ours
-	if err := k.c.save(); err != nil {
-		return err
-	}
-	if err := k.c.saveConfig(k.config); err != nil {
-		return err
-	}
-	stopPoint("create-recorded")
-	if cfg.Systemd { // makes it around the process, which waits at a gate meanwhile
-		k.place = &cgroups.Placement{}
-		k.host.Cgroup = cgroupFacts(rec.Cgroup, k.place)
-		k.host.Cgroup.Gate = true
-		return nil
-	}
-	if err := k.createCgroup(); err != nil {
-		return err
-	}
-	if k.place, err = k.cgroup.Place(); err != nil {
-		return err
-	}
-	k.host.Cgroup = cgroupFacts(rec.Cgroup, k.place)
-	return nil
-}
-
-// cgroupConfig is what config.json and the options say about the cgroup.
-func (r *Runtime) cgroupConfig(spec *specs.Spec, id string) *cgroups.Config {
-	return &cgroups.Config{
-		Path: spec.Linux.CgroupsPath, ID: id, Resources: spec.Linux.Resources, Annotations: spec.Annotations, Owner: specconv.CgroupOwner(spec),
-		Rootless: r.rootless(), Systemd: r.opts.SystemdCgroup, UserManager: r.opts.SystemdCgroup && userManager(),
-	}
-}
-
-// createCgroup makes the cgroup that the record names. If that fails it has undone itself.
-func (k *creation) createCgroup() error {
-	if err := k.planned.Create(k.cgroupConfig); err != nil {
-		return err
-	}
-	k.cgroup = k.planned
-	k.c.rec.Cgroup = k.cgroup.State()
-	stopPoint("create-cgroup")
 	return nil
 }
 

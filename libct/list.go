@@ -45,6 +45,23 @@ func (r *Runtime) List() ([]ContainerState, []error, error) {
 	return states, warnings, nil
 }
 
+// IDs lists the containers of the root by id, sorted, also those that are damaged or being made. Where there is no root there are
+// none.
+func (r *Runtime) IDs() ([]string, error) {
+	root, ids, err := r.ids()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	return slices.DeleteFunc(ids, func(id string) bool {
+		st, err := linux.Fstatat(root, id, unix.AT_SYMLINK_NOFOLLOW)
+		return err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR
+	}), nil
+}
+
 // ids opens the root and lists what may be containers in it, sorted.
 func (r *Runtime) ids() (root int, ids []string, err error) {
 	if root, err = r.openRoot(false); err != nil {

@@ -47,14 +47,8 @@ func (r *Runtime) Plan(bundle string) (string, error) {
 
 // placementFacts says where the process would be put: the names are known before there is anything of the kind.
 func (r *Runtime) placementFacts(spec *specs.Spec, h *specconv.Host) error {
-	cfg := r.cgroupConfig(spec, h.ID)
-	m, err := cgroups.New(cfg)
-	if err != nil {
+	if err := r.plannedCgroup(spec, h); err != nil {
 		return err
-	}
-	h.Cgroup = cgroupFacts(m.State(), &cgroups.Placement{})
-	if h.Cgroup.Gate = cfg.Systemd; !cfg.Systemd {
-		h.Cgroup.Joins = m.Joins()
 	}
 	if rdt := spec.Linux.IntelRdt; rdt != nil {
 		g, err := resctrl.Prepare(rdt, h.ID)
@@ -72,4 +66,21 @@ func (r *Runtime) placementFacts(spec *specs.Spec, h *specconv.Host) error {
 		h.Inside, err = insideUser(spec, files)
 	}
 	return err
+}
+
+func (r *Runtime) plannedCgroup(spec *specs.Spec, h *specconv.Host) error {
+	if r.opts.NoCgroup {
+		h.Cgroup = cgroupFacts(r.noCgroup(), &cgroups.Placement{})
+		return nil
+	}
+	cfg := r.cgroupConfig(spec, h.ID)
+	m, err := cgroups.New(cfg)
+	if err != nil {
+		return err
+	}
+	h.Cgroup = cgroupFacts(m.State(), &cgroups.Placement{})
+	if h.Cgroup.Gate = cfg.Systemd; !cfg.Systemd {
+		h.Cgroup.Joins = m.Joins()
+	}
+	return nil
 }

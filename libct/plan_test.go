@@ -18,7 +18,8 @@ import (
 func TestPlanIsTheOneExecuted(t *testing.T) {
 	needRoot(t)
 	for name, change := range map[string]func(*specs.Spec){
-		"default": func(*specs.Spec) {},
+		"default":          func(*specs.Spec) {},
+		"without a cgroup": func(*specs.Spec) {},
 		"cgroup namespace": func(s *specs.Spec) {
 			s.Hostname = ""
 			s.Linux.Namespaces = append(s.Linux.Namespaces[:0:0], specs.LinuxNamespace{Type: specs.MountNamespace}, specs.LinuxNamespace{Type: specs.PIDNamespace}, specs.LinuxNamespace{Type: specs.CgroupNamespace})
@@ -29,6 +30,7 @@ func TestPlanIsTheOneExecuted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRuntime(t)
+			r.opts.NoCgroup = name == "without a cgroup"
 			bundle := t.TempDir()
 			spec := specconv.Example()
 			spec.Process.Terminal = false

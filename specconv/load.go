@@ -21,17 +21,25 @@ const configName = "config.json"
 // must be a regular file (a symbolic link to one serves) of at most 32 MiB.
 // The document is not validated beyond its JSON types: see Validate.
 func Load(bundle string) (*specs.Spec, []byte, error) {
-	data, err := readRegular(filepath.Join(bundle, configName))
+	return load(filepath.Join(bundle, configName), configName)
+}
+
+// LoadFile is Load for a configuration that lies elsewhere.
+func LoadFile(path string) (*specs.Spec, []byte, error) { return load(path, path) }
+
+// load reads a file; name is what messages call it.
+func load(path, name string) (*specs.Spec, []byte, error) {
+	data, err := readRegular(path)
 	if errors.Is(err, os.ErrNotExist) {
 		// Engines know this sentence from runc.
-		return nil, nil, errors.New("JSON specification file config.json not found")
+		return nil, nil, errors.New("JSON specification file " + name + " not found")
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	spec, err := ParseSpec(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("parse %s: %w", configName, err)
+		return nil, nil, fmt.Errorf("parse %s: %w", name, err)
 	}
 	return spec, data, nil
 }

@@ -32,6 +32,7 @@ type containers interface {
 	Pids(id string) ([]int, error)
 	Stats(id string) (*libct.Stats, error)
 	Samples(o libct.Samples, tell func([]libct.Sample) error) error
+	IDs() ([]string, error)
 	Lifecycle(ids []string, tell func(*libct.Change) error) error
 	Events(id string, interval time.Duration, tell func(*libct.Event) error) error
 	Update(libct.UpdateOptions) error
@@ -54,8 +55,10 @@ type globals struct {
 	debug         bool
 	log           string
 	logFormat     string
+	logLevel      string
 	root          string // "" if not given
 	systemdCgroup bool
+	noCgroup      bool
 	rootless      string
 	help          bool
 	version       bool
@@ -71,16 +74,18 @@ const (
 // globalFlags are the options that may stand before and behind the command.
 func (a *app) globalFlags() []flag {
 	g := &a.global
-	g.logFormat, g.rootless = "text", "auto"
+	g.logFormat, g.logLevel, g.rootless = "text", "warning", "auto"
 	return []flag{
 		{name: "debug", to: &g.debug, help: "log every step"},
-		{name: "log", to: &g.log, help: "file to append the log to; without it, errors go to standard error"},
+		{name: "log", to: &g.log, help: "file to append the log to, or journald:TAG, or syslog:TAG; without it, errors go to standard error"},
 		{name: "log-format", to: &g.logFormat, help: "format of the log: text or json"},
+		{name: "log-level", to: &g.logLevel, help: "what is logged: error, warning or debug"},
 		{
 			name: "root", to: &g.root,
 			help: `directory for the state of containers, on a tmpfs (default: "/run/husk", or "$XDG_RUNTIME_DIR/husk" without root)`,
 		},
 		{name: "systemd-cgroup", to: &g.systemdCgroup, help: `let systemd make cgroups; cgroupsPath has the form "slice:prefix:name"`},
+		{name: "cgroup-manager", to: a.setCgroupManager, help: `who makes cgroups: cgroupfs (husk itself), systemd, or disabled (nobody: no limits, no pause)`},
 		{name: "rootless", to: a.setRootless, help: `tolerate cgroups that may not be changed: true, false, or auto (default: "auto")`},
 	}
 }
@@ -118,7 +123,7 @@ func (a *app) command(c *command, args []string) int {
 		misuse = c.checkCount(a.name, args)
 	}
 	a.log.talks = c.talks
-	if err := a.log.open(a.global.log, a.global.logFormat, a.global.debug); err != nil {
+	if err := a.log.open(&a.global, a.name, c.container(args)); err != nil {
 		return a.fail(err, exitFailure)
 	}
 	showHelp := func() {
@@ -181,10 +186,21 @@ func (a *app) shared() libct.Options {
 	return libct.Options{
 		Root:          a.global.root,
 		SystemdCgroup: a.global.systemdCgroup,
+		NoCgroup:      a.global.noCgroup && !a.global.systemdCgroup,
 		Rootless:      a.global.rootless,
 		Warn:          a.log.warn,
 		Debug:         a.log.debug,
 	}
+}
+
+// setCgroupManager takes the value of --cgroup-manager, which crun has beside --systemd-cgroup: the later of the two counts.
+func (a *app) setCgroupManager(value string) error {
+	switch value {
+	case "cgroupfs", "systemd", "disabled":
+		a.global.systemdCgroup, a.global.noCgroup = value == "systemd", value == "disabled"
+		return nil
+	}
+	return errors.New("want cgroupfs, systemd or disabled")
 }
 
 // setRootless takes the value of --rootless.

@@ -111,6 +111,8 @@ func (f *fake) State(id string) (*libct.ContainerState, error) {
 	return &libct.ContainerState{ID: id}, f.note("state " + id)
 }
 
+func (f *fake) IDs() ([]string, error) { return []string{"db-1", "web-1", "web-2"}, nil }
+
 func (f *fake) List() ([]libct.ContainerState, []error, error) {
 	return f.list, []error{errors.New("one is damaged")}, f.note("list")
 }
@@ -182,6 +184,18 @@ func TestCommands(t *testing.T) {
 		{args: "checkpoint --image-path /i c1", status: 1, stderr: "the command checkpoint is not implemented in this release of husk"},
 		{args: "restore --help", stdout: "NAME:\n   husk restore - "},
 		{args: "checkpoint --help", stdout: "NAME:\n   husk checkpoint - "},
+		{args: "delete -r ^web", call: "delete web-2"},
+		{args: "delete --regex ^web -f", err: errors.New("no"), call: "delete web-2", status: 1, stderr: "web-1: no; web-2: no"},
+		{args: "delete -r ^web", err: libct.ErrNotExist, call: "delete web-2"},
+		{args: "delete ^web", err: libct.ErrNotExist, call: "delete ^web", status: 1, stderr: "container does not exist"},
+		{args: "delete -r nobody"},
+		{args: "delete -r (", status: 1, stderr: `regular expression "(": a ( without )`},
+		{args: "kill -r db KILL", call: "kill db-1"},
+		{args: "kill -r db", err: libct.ErrNotRunning, call: "kill db-1"},
+		{args: "kill --regex db", err: errors.New("no"), call: "kill db-1", status: 1, stderr: "db-1: no"},
+		{args: "--cgroup-manager none list", status: 1, stdout: "Incorrect", stderr: `invalid value "none" for flag -cgroup-manager: want cgroupfs, systemd or disabled`},
+		{args: "--log-level info list", status: 1, stderr: "invalid log-level: info"},
+		{args: "-V", stdout: "runc version "},
 		{args: "foo", status: 3, stderr: "No help topic for 'foo'"},
 		{args: "foo -h", status: 3, stderr: "No help topic for 'foo'"},
 		{args: "help foo", status: 3, stderr: "No help topic for 'foo'"},
@@ -226,6 +240,24 @@ func TestOptionsArrive(t *testing.T) {
 	}
 	if o := f.options; o.Root != "/r" || !o.SystemdCgroup || o.Rootless != "true" {
 		t.Errorf("global options: %+v", o)
+	}
+
+	for _, c := range []struct {
+		args             string
+		systemd, disable bool
+	}{
+		{"", false, false},
+		{"--cgroup-manager cgroupfs", false, false},
+		{"--cgroup-manager=systemd", true, false},
+		{"--cgroup-manager disabled", false, true},
+		{"--systemd-cgroup --cgroup-manager disabled", false, true},
+		{"--cgroup-manager disabled --systemd-cgroup", true, false},
+		{"--systemd-cgroup --cgroup-manager cgroupfs", false, false},
+	} {
+		f.husk(append(strings.Fields(c.args), "create", "--no-subreaper", "-f", "other.json", "c1")...)
+		if o := f.options; o.SystemdCgroup != c.systemd || o.NoCgroup != c.disable || f.create.Config != filepath.Join(dir, "other.json") {
+			t.Errorf("%s: systemd %v, none %v, configuration %q", c.args, o.SystemdCgroup, o.NoCgroup, f.create.Config)
+		}
 	}
 
 	f.husk("run", "c1", "-d", "--keep", "-no-subreaper", "--root", "/later")
@@ -442,8 +474,11 @@ func TestFlagTables(t *testing.T) {
 	}
 	for _, table := range tables {
 		for i := range table {
-			f := &table[i]
-			if err := f.set("1"); err != nil {
+			f, value := &table[i], "1"
+			if f.name == "cgroup-manager" {
+				value = "systemd"
+			}
+			if err := f.set(value); err != nil {
 				t.Errorf("flag %s: %v", f.name, err)
 			}
 			if f.help == "" || strings.HasSuffix(f.help, ".") {

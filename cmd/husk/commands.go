@@ -1,6 +1,11 @@
 package main
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"husk/internal/ere"
+)
 
 // program is what the command line consists of outside of the commands.
 func (a *app) program() *command {
@@ -16,7 +21,10 @@ To run one, in the directory of the bundle, under a name that is free on this ma
     ` + a.name + ` run <container-id>`,
 		stops: true,
 		max:   -1,
-		flags: []flag{{name: "version", short: "v", to: &a.global.version, help: "print the version"}},
+		flags: []flag{
+			{name: "version", short: "v", to: &a.global.version, help: "print the version"},
+			{name: "V", to: &a.global.version, hidden: true, help: "print the version, as crun spells it"},
+		},
 	}
 }
 
@@ -64,6 +72,40 @@ func (a *app) onContainer(call func(containers, string) error) func([]string) (i
 		}
 		return 0, call(runtime, args[0])
 	}
+}
+
+// each calls for the container of an id or, if regex is set, for all containers whose id matches it. Those for which it fails do not
+// keep it from the others.
+func (a *app) each(id string, regex bool, call func(containers, string) error) error {
+	runtime, err := a.containers()
+	if err != nil {
+		return err
+	}
+	if !regex {
+		return call(runtime, id)
+	}
+	expression, err := ere.Compile(id)
+	if err != nil {
+		return err
+	}
+	ids, err := runtime.IDs()
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, id := range ids {
+		if !expression.Match(id) {
+			continue
+		}
+		switch err := call(runtime, id); {
+		case err == nil:
+		case failed == nil:
+			failed = fmt.Errorf("%s: %w", id, err)
+		default:
+			failed = fmt.Errorf("%w; %s: %w", failed, id, err)
+		}
+	}
+	return failed
 }
 
 // laterCommand is one that runc has and husk has not yet: it says so, whatever the arguments are.

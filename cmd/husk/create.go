@@ -20,6 +20,7 @@ program to start is process.args in config.json; the command spec writes a file 
 
 func (a *app) createCommand() *command {
 	var o libct.CreateOptions
+	var ignored bool
 	return &command{
 		name:    "create",
 		summary: "create a container",
@@ -28,7 +29,7 @@ func (a *app) createCommand() *command {
 free among the containers of the same --root.
 
 ` + aboutBundle,
-		flags: bundleFlags(&o),
+		flags: append(bundleFlags(&o), flag{name: "no-subreaper", to: &ignored, hidden: true, help: "has no effect, as with crun"}),
 		min:   1, max: 1,
 		talks: true,
 		run: func(args []string) (int, error) {
@@ -61,6 +62,9 @@ func complete(o *libct.CreateOptions, id string) (err error) {
 	if o.ListenFDs, err = listenFDs(); err != nil {
 		return err
 	}
+	if o.Config, err = absolute(o.Config); err != nil {
+		return err
+	}
 	o.PidFile, err = absolute(o.PidFile)
 	return err
 }
@@ -81,6 +85,7 @@ func absolute(path string) (string, error) {
 func bundleFlags(o *libct.CreateOptions) []flag {
 	return append([]flag{
 		{name: "bundle", short: "b", to: &o.Bundle, help: "directory of the bundle; the working directory if not given"},
+		{name: "config", short: "f", to: &o.Config, help: "file with the configuration; config.json in the bundle if not given"},
 		{name: "no-pivot", to: &o.NoPivot, help: "move the root file system instead of calling pivot_root, for a host that runs from a ramdisk"},
 		{name: "no-new-keyring", to: &o.NoNewKeyring, help: "stay in the session keyring of the caller"},
 	}, processFlags(&o.ConsoleSocket, &o.PidfdSocket, &o.PidFile, &o.PreserveFDs)...)

@@ -210,6 +210,14 @@ func parseBool(value string) (bool, error) {
 	return on, nil
 }
 
+// container is the id among the arguments, "" for none.
+func (c *command) container(args []string) string {
+	if len(args) == 0 || !strings.Contains(c.usage, "container-id") {
+		return ""
+	}
+	return args[0]
+}
+
 // checkCount complains, in words known from runc, if there are too few or too many arguments.
 func (c *command) checkCount(program string, args []string) error {
 	var bound string

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"husk/libct"
 )
 
 func (a *app) killCommand() *command {
-	var all bool
+	var all, regex bool
 	return &command{
 		name:    "kill",
 		summary: "send a signal to a container",
@@ -18,6 +21,7 @@ func (a *app) killCommand() *command {
 number or a name with or without SIG: 9, KILL and SIGKILL are the same.`,
 		flags: []flag{
 			{name: "all", short: "a", to: &all, hidden: true, help: "it is no error if the container is not running"},
+			{name: "regex", short: "r", to: &regex, help: "send it to all running containers whose id matches: the argument is an extended regular expression"},
 		},
 		min: 1, max: 2,
 		stops: true,
@@ -29,14 +33,13 @@ number or a name with or without SIG: 9, KILL and SIGKILL are the same.`,
 					return 0, err
 				}
 			}
-			runtime, err := a.containers()
-			if err != nil {
-				return 0, err
-			}
-			if err := runtime.Kill(args[0], signal, all); err != nil {
-				return 0, err
-			}
-			return 0, nil
+			return 0, a.each(args[0], regex, func(runtime containers, id string) error {
+				err := runtime.Kill(id, signal, all)
+				if regex && (errors.Is(err, libct.ErrNotRunning) || errors.Is(err, libct.ErrNotExist)) {
+					return nil
+				}
+				return err
+			})
 		},
 	}
 }

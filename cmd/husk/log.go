@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,7 @@ import (
 	"husk/internal/jsonscan"
 )
 
-// A logger carries warnings, debug lines and the final error to the file of --log, or to standard error without one.
+// A logger carries warnings, debug lines and the final error to the file or service of --log, or to standard error without one.
 //
 // Callers read both as an interface. A log file must hold exactly one JSON object after a failed call, because one of the
 // engines decodes it as a whole, and its last error must be the cause; so warnings are written once it is known that the call
@@ -21,25 +22,51 @@ import (
 // command talks or debug lines are asked for.
 type logger struct {
 	stderr  io.Writer
-	file    *os.File // nil: none
+	file    *os.File    // nil: none
+	service *logService // nil: none
 	json    bool
 	verbose bool
+	quiet   bool // no warnings
 	talks   bool
 	pending []string // warnings that wait for the outcome
 }
 
-// open starts logging as asked for on the command line.
-func (l *logger) open(path, format string, verbose bool) error {
-	switch format {
+// Severities, as syslog(3) numbers them.
+const (
+	severityError   = 3
+	severityWarning = 4
+	severityDebug   = 7
+)
+
+var severityNames = [...]string{severityError: "error", severityWarning: "warning", severityDebug: "debug"}
+
+// open starts logging as asked for on the command line. The id is that of the container, "" for none.
+func (l *logger) open(g *globals, program, id string) error {
+	switch g.logFormat {
 	case "json":
 		l.json = true
 	case "text":
 	default:
-		return errors.New("invalid log-format: " + format)
+		return errors.New("invalid log-format: " + g.logFormat)
 	}
-	l.verbose = verbose
+	switch g.logLevel {
+	case "error":
+		l.quiet = true
+	case "debug":
+		l.verbose = true
+	case "warning":
+	default:
+		return errors.New("invalid log-level: " + g.logLevel)
+	}
+	l.verbose = l.verbose || g.debug
+	path := strings.TrimPrefix(g.log, "file:")
 	if path == "" || path == "/dev/stderr" {
 		return nil
+	}
+	service, ok, err := openLogService(g.log, program, id)
+	if ok {
+		l.service = service
+		return err
 	}
 	// The directory may belong to somebody else: a link left there must not make root write to another file.
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
@@ -52,22 +79,24 @@ func (l *logger) open(path, format string, verbose bool) error {
 
 // warn notes what went otherwise than asked.
 func (l *logger) warn(text string) {
+	logged := l.file != nil || l.service != nil
 	switch {
-	case l.file != nil && !l.verbose:
+	case l.quiet && !l.verbose:
+	case logged && !l.verbose:
 		l.pending = append(l.pending, text)
-	case l.file != nil || l.verbose || l.talks:
-		l.write("warning", text)
+	case logged || l.verbose || l.talks:
+		l.write(severityWarning, text)
 	}
 }
 
 // debug notes a step if --debug is given.
 func (l *logger) debug(text string) {
 	if l.verbose {
-		l.write("debug", text)
+		l.write(severityDebug, text)
 	}
 }
 
-// fatal reports the error that ends the program: one line on standard error, and one in the log file.
+// fatal reports the error that ends the program: one line on standard error, and one in the log.
 func (l *logger) fatal(err error) {
 	text := oneLine(err.Error())
 	if l.talks {
@@ -75,8 +104,8 @@ func (l *logger) fatal(err error) {
 			fmt.Fprintln(l.stderr, oneLine(warning))
 		}
 	}
-	if l.file != nil {
-		l.write("error", text)
+	if l.file != nil || l.service != nil {
+		l.write(severityError, text)
 	}
 	fmt.Fprintln(l.stderr, text)
 }
@@ -84,29 +113,34 @@ func (l *logger) fatal(err error) {
 // close writes what waited for a good end.
 func (l *logger) close() {
 	for _, warning := range l.pending {
-		l.write("warning", warning)
+		l.write(severityWarning, warning)
 	}
 }
 
 // write puts out one line by one call, so that lines of several processes do not mix. A log that cannot be written stops
 // nothing.
-func (l *logger) write(level, text string) {
-	now := time.Now().UTC().Format(time.RFC3339)
+func (l *logger) write(severity int, text string) {
+	now, level := time.Now().UTC().Format(time.RFC3339), severityNames[severity]
 	var line []byte
-	if l.json {
+	switch {
+	case l.json:
 		line = append(line, `{"level":"`+level+`","msg":`...)
 		line = jsonscan.AppendString(line, text)
-		line = append(line, `,"time":"`+now+"\"}\n"...)
-	} else {
+		line = append(line, `,"time":"`+now+`"}`...)
+	case l.service != nil: // notes level and time by itself
+		line = append(line, oneLine(text)...)
+	default:
 		line = append(line, `time="`+now+`" level=`+level+" msg="...)
 		line = strconv.AppendQuote(line, text)
-		line = append(line, '\n')
 	}
-	if l.file != nil {
-		l.file.Write(line)
-		return
+	switch {
+	case l.service != nil:
+		l.service.send(severity, string(line))
+	case l.file != nil:
+		l.file.Write(append(line, '\n'))
+	default:
+		l.stderr.Write(append(line, '\n'))
 	}
-	l.stderr.Write(line)
 }
 
 // oneLine escapes control characters: a message can hold text from a container, which must neither start a second line nor

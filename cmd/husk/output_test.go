@@ -141,6 +141,16 @@ func TestSpec(t *testing.T) {
 	if status, _, stderr := f.husk("spec", "-b", dir+"/none"); status != 1 || !strings.Contains(stderr, "no such file") {
 		t.Errorf("missing bundle: status %d, %q", status, stderr)
 	}
+
+	// A file that is named is replaced, as with crun.
+	for _, file := range []string{"other.json", filepath.Join(dir, "other.json")} {
+		if status, _, stderr := f.husk("spec", "-b", dir, "-f", file); status != 0 {
+			t.Errorf("spec --file %s: status %d, %q", file, status, stderr)
+		}
+		if other, _ := os.ReadFile(filepath.Join(dir, "other.json")); string(other) != string(first) {
+			t.Errorf("spec --file %s wrote %q", file, other)
+		}
+	}
 }
 
 // A full disk or a closed pipe must not look like success.

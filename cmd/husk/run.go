@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"husk/libct"
-	"husk/specconv"
 )
 
 func (a *app) runCommand() *command {
@@ -47,7 +46,7 @@ func (a *app) runContainer(id string, o *libct.RunOptions) (int, error) {
 	if o.Detach {
 		return runtime.Run(*o)
 	}
-	front, err := newForeground(o.Stdio, func() (bool, error) { return wantsTerminal(o.Bundle) })
+	front, err := newForeground(o.Stdio, func() (bool, error) { return wantsTerminal(o) })
 	if err != nil {
 		return 0, err
 	}
@@ -56,9 +55,9 @@ func (a *app) runContainer(id string, o *libct.RunOptions) (int, error) {
 	return runtime.Run(*o)
 }
 
-// wantsTerminal reports whether the program of a bundle gets a terminal.
-func wantsTerminal(bundle string) (bool, error) {
-	spec, _, err := specconv.Load(bundle)
+// wantsTerminal reports whether the program of a configuration gets a terminal.
+func wantsTerminal(o *libct.RunOptions) (bool, error) {
+	spec, _, err := o.Load()
 	if err != nil {
 		return false, err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) specCommand() *command {
-	var bundle string
+	var bundle, file string
 	var rootless bool
 	return &command{
 		name:    "spec",
@@ -21,7 +21,7 @@ func (a *app) specCommand() *command {
 		usage:   "[options]",
 		details: `Writes a file config.json for a new bundle: a container with its own namespaces that runs sh in
 a terminal, from a root file system in the directory rootfs. It is meant to be edited: process.args
-is the program to run, root.path its root file system. An existing file is never replaced.
+is the program to run, root.path its root file system. An existing config.json is never replaced.
 
 To run a program from a directory tree in hello/rootfs:
 
@@ -31,6 +31,7 @@ To run a program from a directory tree in hello/rootfs:
     ` + a.name + ` run hello1`,
 		flags: []flag{
 			{name: "bundle", short: "b", to: &bundle, help: "directory to write to; the working directory if not given"},
+			{name: "file", short: "f", to: &file, help: "file to write in place of config.json, below --bundle; one that exists is replaced"},
 			{name: "rootless", to: &rootless, help: "describe a container for a user without privileges"},
 		},
 		run: func([]string) (int, error) {
@@ -41,7 +42,13 @@ To run a program from a directory tree in hello/rootfs:
 			if rootless {
 				specconv.MakeRootless(spec, uint32(os.Geteuid()), uint32(os.Getegid()))
 			}
-			return 0, writeNew(filepath.Join(bundle, "config.json"), specconv.EncodeExample(spec))
+			if file == "" {
+				return 0, writeNew(filepath.Join(bundle, "config.json"), specconv.EncodeExample(spec))
+			}
+			if !filepath.IsAbs(file) {
+				file = filepath.Join(bundle, file)
+			}
+			return 0, os.WriteFile(file, specconv.EncodeExample(spec), 0o666)
 		},
 	}
 }
