@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,14 +56,19 @@ static int barrier(void)
 }
 
 /*
- * notify WORD...: each word is a message, but for "barrier", "wait" (for a line of input) and "fd:MESSAGE", which comes with standard
- * input. What is printed is what happened.
+ * notify WORD...: each word is a message, but for "barrier", "wait" (for a line of input), "hup" (for SIGHUP) and "fd:MESSAGE", which
+ * comes with standard input. What is printed is what happened.
  */
 int notify(char **words)
 {
 	char line[64];
+	sigset_t hup;
+	int number;
 
 	setlinebuf(stdout);
+	sigemptyset(&hup);
+	sigaddset(&hup, SIGHUP);
+	sigprocmask(SIG_BLOCK, &hup, 0);
 	for (; *words; words++) {
 		if (!strcmp(*words, "barrier")) {
 			if (barrier())
@@ -70,6 +76,9 @@ int notify(char **words)
 		} else if (!strcmp(*words, "wait")) {
 			printf("ready\n");
 			if (!fgets(line, sizeof line, stdin))
+				return 1;
+		} else if (!strcmp(*words, "hup")) {
+			if (sigwait(&hup, &number))
 				return 1;
 		} else if (!strncmp(*words, "fd:", 3)) {
 			if (tell(*words + 3, 0))
