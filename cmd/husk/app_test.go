@@ -189,7 +189,7 @@ func TestCommands(t *testing.T) {
 		{args: "delete -r ^web", err: libct.ErrNotExist, call: "delete web-2"},
 		{args: "delete ^web", err: libct.ErrNotExist, call: "delete ^web", status: 1, stderr: "container does not exist"},
 		{args: "delete -r nobody"},
-		{args: "delete -r (", status: 1, stderr: `regular expression "(": a ( without )`},
+		{args: "delete -r (", status: 1, stderr: `read regular expression "(": a ( without )`},
 		{args: "kill -r db KILL", call: "kill db-1"},
 		{args: "kill -r db", err: libct.ErrNotRunning, call: "kill db-1"},
 		{args: "kill --regex db", err: errors.New("no"), call: "kill db-1", status: 1, stderr: "db-1: no"},

@@ -59,7 +59,7 @@ func Compile(pattern string) (Expression, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("regular expression %q: %w", pattern, err)
+		return nil, fmt.Errorf("read regular expression %q: %w", pattern, err)
 	}
 	return e, nil
 }
