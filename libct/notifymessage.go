@@ -47,10 +47,11 @@ func (n *notifier) translate(text string) (answer string, ready bool) {
 			}
 		case "MONOTONIC_USEC":
 			usec, err := strconv.ParseUint(value, 10, 63)
-			if err != nil {
+			ours := int64(usec) - n.offset
+			if err != nil || ours < 0 {
 				continue
 			}
-			line = name + "=" + strconv.FormatInt(int64(usec)-n.offset, 10)
+			line = name + "=" + strconv.FormatInt(ours, 10)
 		case "STATUS":
 			line = name + "=" + printable(value)
 		default:

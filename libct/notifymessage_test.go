@@ -2,8 +2,10 @@ package libct
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // What of a container's messages the service manager gets to see.
@@ -28,6 +30,7 @@ func TestTranslate(t *testing.T) {
 		{"STOPPING=1\nSTOPPING=2", "STOPPING=1", false},
 		{"RELOADING=1\nMONOTONIC_USEC=1500", "RELOADING=1\nMONOTONIC_USEC=500", false},
 		{"RELOADING=true\nMONOTONIC_USEC=now", "", false},
+		{"MONOTONIC_USEC=999", "", false},
 		{"WATCHDOG=1", "WATCHDOG=1", false},
 		{"WATCHDOG=trigger", "WATCHDOG=trigger", false},
 		{"WATCHDOG=2\nWATCHDOG_USEC=-1", "", false},
@@ -47,6 +50,37 @@ func TestTranslate(t *testing.T) {
 			t.Errorf("translate(%q) = %q, %v; want %q, %v", tc.text, got, ready, tc.want, tc.ready)
 		}
 	}
+}
+
+// Whatever a container says, the manager hears lines of sd_notify(3) that are on the list, and nothing that steers a terminal.
+func FuzzTranslate(f *testing.F) {
+	for _, seed := range []string{"READY=1\nSTATUS=x", "FDSTORE=1", "MONOTONIC_USEC=1", "STATUS=\x1b[2J\xff", "MAINPID=1\nMONOTONIC_USEC=5", "WATCHDOG=trigger\nERRNO=2", "STOPPING=1\nEXTEND_TIMEOUT_USEC=1"} {
+		f.Add(seed)
+	}
+	line := regexp.MustCompile(`^((READY|RELOADING|STOPPING|WATCHDOG)=1|WATCHDOG=trigger|(ERRNO|EXTEND_TIMEOUT_USEC|WATCHDOG_USEC)=[0-9]{1,19}|MONOTONIC_USEC=[0-9]{1,19}|STATUS=\PC*|MAINPID=42)$`)
+	f.Fuzz(func(t *testing.T, text string) {
+		n := &notifier{mainPid: 42, offset: 1000}
+		answer, ready := n.translate(text)
+		if answer == "" && !ready {
+			return
+		}
+		for each := range strings.SplitSeq(answer, "\n") {
+			if !line.MatchString(strings.Map(hideFormat, each)) {
+				t.Errorf("%q of %q", each, text)
+			}
+		}
+		if ready != strings.Contains("\n"+answer+"\n", "\nREADY=1\n") {
+			t.Errorf("ready is %v after %q", ready, text)
+		}
+	})
+}
+
+// hideFormat takes characters of Unicode's class C that are no control characters for others: \PC knows no difference.
+func hideFormat(r rune) rune {
+	if unicode.Is(unicode.C, r) && !unicode.IsControl(r) {
+		return 'x'
+	}
+	return r
 }
 
 func TestIsBarrier(t *testing.T) {
