@@ -3,15 +3,9 @@ package libct
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"husk/cgroups"
-	"husk/internal/resctrl"
-	"husk/specconv"
 )
 
 // Delete removes container id and all it has on the host: processes, cgroup,
@@ -152,38 +146,6 @@ func (c *container) end(force bool, deadline time.Time) error {
 		}
 		stopPoint("delete-cgroup")
 	}
-	return nil
-}
-
-// guess makes up a record for a container whose own is of no use, from the
-// directory's name and the copy of config.json: enough to find the cgroup by
-// the rule that create names it by.
-func (c *container) guess() error {
-	c.rec = record{Schema: recordSchema, ID: c.id, Phase: phaseCreating}
-	cfg := cgroups.Config{ID: c.id, Rootless: c.r.rootless(), Systemd: c.r.opts.SystemdCgroup}
-	cfg.UserManager = cfg.Systemd && userManager()
-	if data, err := c.config(); err == nil {
-		if spec, err := specconv.ParseSpec(data); err == nil {
-			if spec.Linux != nil {
-				cfg.Path = spec.Linux.CgroupsPath
-			}
-			c.rec.OCIVersion = spec.Version
-			c.rec.Annotations = spec.Annotations
-			if spec.Root != nil && filepath.IsAbs(spec.Root.Path) {
-				c.rec.Rootfs = filepath.Clean(spec.Root.Path)
-				c.rec.HostMount = spec.Linux != nil && !specconv.Has(spec, specs.MountNamespace)
-			}
-			if spec.Linux != nil && spec.Linux.IntelRdt != nil {
-				c.rec.Resctrl, _ = resctrl.Guess(spec.Linux.IntelRdt, c.id) // without the file system there is nothing to remove
-			}
-			c.rec.Poststop = spec.Hooks != nil && len(spec.Hooks.Poststop) > 0
-		}
-	}
-	m, err := cgroups.New(&cfg)
-	if err != nil {
-		return fmt.Errorf("find cgroup of container %s: %w", c.id, err)
-	}
-	c.rec.Cgroup = m.State()
 	return nil
 }
 

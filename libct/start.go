@@ -113,7 +113,7 @@ func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
 			unserved = false
 			err = c.serveInit(conn, e)
 		default:
-			err = fmt.Errorf("answer the interpreter: unknown gate %q", e.Gate.Step)
+			err = fmt.Errorf("answer the interpreter: unknown gate %q (another version of husk has made the container)", e.Gate.Step)
 		}
 		if err != nil {
 			return err

@@ -12,9 +12,12 @@ import (
 	"husk/internal/resctrl"
 )
 
-// recordSchema is the version of the record that this husk writes. A reader
+// recordSchema is the version of the record that this husk writes, and of what
+// is said over the start gate, whose other side may be another build: the names
+// of the gates behind it, which are in StartOps, and the messages. A reader
 // refuses newer ones; fields may be added without a new version if an older
-// reader may ignore them.
+// reader may ignore them. docs/operating.md says what is promised; salvage has
+// the members that no version may change.
 const recordSchema = 1
 
 // How far the commands have come with a container. What its process did since
@@ -170,7 +173,7 @@ func (rec *record) decode(data []byte) error {
 		return err
 	}
 	switch {
-	case rec.Schema == 0:
+	case rec.Schema < 1:
 		return fmt.Errorf("there is no schema in it")
 	case rec.Pid < 0:
 		return fmt.Errorf("init_process_pid is %d", rec.Pid)
@@ -186,8 +189,8 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		if err := jsonscan.Int(d, &rec.Schema); err != nil {
 			return err
 		}
-		if rec.Schema != recordSchema {
-			return d.Fail(fmt.Sprintf("schema %d, this husk knows %d", rec.Schema, recordSchema))
+		if rec.Schema > recordSchema {
+			return d.Fail(fmt.Sprintf("a newer husk has written it: schema %d, this husk knows %d", rec.Schema, recordSchema))
 		}
 		return nil
 	case "id":
