@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"bytes"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"husk/tests/internal/harness"
 )
 
 // A kind of container: what a build leaves to a later command beside the process itself.
@@ -178,6 +182,35 @@ func TestStartFails(t *testing.T) {
 				p.must(who[1], "delete", "--force", "c")
 			}
 		})
+	}
+}
+
+// A record of a later version is refused by a sentence with both versions, and delete --force ends the container all the same,
+// without its configuration too.
+func TestNewerRecord(t *testing.T) {
+	b := harness.New(t)
+	for _, status := range []string{"created", "running"} {
+		b.Must("create", "--bundle", b.Bundle(`/process/args ["/bin/sleep", "1000"]`), "c")
+		if status == "running" {
+			b.Must("start", "c")
+		}
+		record := filepath.Join(b.Root, "c/state.json")
+		data, err := os.ReadFile(record)
+		if err == nil {
+			err = os.WriteFile(record, bytes.Replace(data, []byte(`{"schema":1,`), []byte(`{"schema":99,"asked":0,`), 1), 0o600)
+		}
+		if err = errors.Join(err, os.Remove(filepath.Join(b.Root, "c/config.json"))); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"state", "c"}, {"start", "c"}, {"exec", "c", "true"}, {"kill", "c", "KILL"}, {"delete", "c"}} {
+			if res := b.Husk(args...); res.Code == 0 || !strings.Contains(res.Err, "schema 99, this husk knows 1") {
+				t.Errorf("%s: %+v", args, res)
+			}
+		}
+		if res := b.Husk("list"); res.Code != 0 || !strings.Contains(res.Err, "schema 99") {
+			t.Errorf("list: %+v", res)
+		}
+		b.Must("delete", "--force", "c")
 	}
 }
 
