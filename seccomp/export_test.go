@@ -13,8 +13,9 @@ const (
 )
 
 var (
-	Finish = finish
-	Sum    = sum
+	Finish          = finish
+	Sum             = sum
+	CompilerProgram = compilerProgram
 )
 
 func Note(name string, kind uint32) string { return note(identity(), name, kind) }
