@@ -135,14 +135,14 @@ func (c *container) end(force bool, deadline time.Time) error {
 		}
 	}
 	if running {
-		if err := c.awaitEnd(pidfd, deadline); err != nil {
+		if err := c.awaitEnd(pidfd, m, deadline); err != nil {
 			return err
 		}
 	}
 	stopPoint("delete-killed")
 	if m != nil {
 		if err := m.Delete(max(time.Until(deadline), 0)); err != nil {
-			return fmt.Errorf("remove cgroup of container %s: %w", c.id, err)
+			return fmt.Errorf("remove cgroup of container %s: %w%s", c.id, err, c.stuck(m))
 		}
 		stopPoint("delete-cgroup")
 	}

@@ -165,8 +165,9 @@ func (c *container) members() ([]int, cgroups.Manager, error) {
 	return pids, m, nil
 }
 
-// awaitEnd waits until the process of pidfd has ended.
-func (c *container) awaitEnd(pidfd int, deadline time.Time) error {
+// awaitEnd waits until the process of pidfd has ended. The end of the first process of a pid namespace waits for that of all
+// others in it.
+func (c *container) awaitEnd(pidfd int, m cgroups.Manager, deadline time.Time) error {
 	ended, err := linux.PollIn(pidfd, max(time.Until(deadline), 0))
 	if err != nil {
 		return fmt.Errorf("wait for the end of container %s: %w", c.id, err)
@@ -174,9 +175,5 @@ func (c *container) awaitEnd(pidfd int, deadline time.Time) error {
 	if ended {
 		return nil
 	}
-	state := "?"
-	if p, err := linux.Stat(c.rec.Pid); err == nil {
-		state = string(p.State)
-	}
-	return fmt.Errorf("container init still running: pid %d of container %s has not ended %v after SIGKILL (state %s; D is a process that waits in the kernel, often for a disk or a network file system); nothing was removed, delete again later", c.rec.Pid, c.id, c.r.wait, state)
+	return fmt.Errorf("container init still running: pid %d of container %s has not ended %v after SIGKILL%s; nothing was removed, delete again later", c.rec.Pid, c.id, c.r.wait, c.stuck(m))
 }

@@ -34,7 +34,7 @@ func (r *Runtime) Pause(id string) error {
 		return err
 	}
 	if err := m.Freeze(true); err != nil {
-		return fmt.Errorf("pause container %s: %w", id, err)
+		return fmt.Errorf("pause container %s: %w%s", id, err, c.stuck(m))
 	}
 	stopPoint("pause-frozen")
 	c.touch()
