@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -109,6 +110,22 @@ static int forks(int n, int stay)
 	return 0;
 }
 
+/* bomb has n processes of which each makes another and ends, for ever. */
+static int bomb(int n)
+{
+	signal(SIGCHLD, SIG_IGN);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	for (int i = 0; i < n; i++)
+		if (!fork())
+			for (;;)
+				if (fork() > 0)
+					_exit(0);
+	if (write(1, "ready\n", 6) != 6)
+		return 98;
+	for (;;)
+		pause();
+}
+
 static void leave(int signal)
 {
 	_exit(signal == SIGTERM ? 0 : 100 + signal);
@@ -154,6 +171,8 @@ int main(int argc, char **argv, char **envp)
 	}
 	if (!strcmp(verb, "children") || !strcmp(verb, "storm"))
 		return forks(atoi(word), verb[0] == 'c');
+	if (!strcmp(verb, "bomb"))
+		return bomb(atoi(word));
 	if (!strcmp(verb, "signals"))
 		return signals();
 	if (!strcmp(verb, "notify"))
