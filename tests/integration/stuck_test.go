@@ -3,7 +3,6 @@ package integration
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -217,54 +216,6 @@ func TestForkBomb(t *testing.T) {
 					}
 				})
 			}
-		}
-	})
-}
-
-// Processes that somebody has put into sub-cgroups, or taken out of the container's cgroup, belong to the container.
-func TestOtherCgroups(t *testing.T) {
-	eachView(t, func(t *testing.T, v *view) {
-		for _, command := range []string{"delete", "kill"} {
-			t.Run(command, func(t *testing.T) {
-				b := newBundle(t, v)
-				b.detached("children", "4")
-				list := pids(b)
-				err := v.do(func() error {
-					for _, top := range v.hierarchies {
-						// Above and beside: the first child to a sub-cgroup, the second one below that.
-						dir := top + v.cgroup(b.id)
-						if _, err := os.Stat(dir); err != nil || strings.Contains(top, "cpuset") { // whose new directories take nobody
-							continue
-						}
-						for i, sub := range []string{"/sub", "/sub/sub"} {
-							if err := os.Mkdir(dir+sub, 0o755); err != nil && !os.IsExist(err) {
-								return err
-							}
-							if err := os.WriteFile(dir+sub+"/cgroup.procs", []byte(itoa(list[1+i])), 0); err != nil {
-								return err
-							}
-						}
-					}
-					return nil
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				equal(t, "processes", len(pids(b)), 5)
-				b.must("pause", b.id)
-				b.status("paused")
-				if command == "kill" {
-					b.must("kill", b.id, "KILL")
-				} else {
-					b.must("delete", "--force", b.id)
-				}
-				for _, pid := range list {
-					b.gone(pid)
-				}
-				if command == "kill" {
-					b.must("delete", b.id)
-				}
-			})
 		}
 	})
 }

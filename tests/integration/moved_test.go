@@ -1,0 +1,175 @@
+package integration
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// move puts processes into the cgroup of that name in each hierarchy that has the container's, and makes it where it is not.
+func (v *view) move(b *bundle, name string, list ...int) error {
+	return v.do(func() error {
+		for _, top := range v.hierarchies {
+			if _, err := os.Stat(top + v.cgroup(b.id)); err != nil {
+				continue
+			}
+			dir := top + name
+			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+				return err
+			}
+			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} { // on v1 a new one takes nobody
+				if data, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file)); err == nil && !v.v2 {
+					os.WriteFile(filepath.Join(dir, file), data, 0)
+				}
+			}
+			for _, pid := range list {
+				if err := os.WriteFile(dir+"/cgroup.procs", []byte(itoa(pid)), 0); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// remove removes the cgroup of that name from all hierarchies.
+func (v *view) remove(name string) error {
+	return v.do(func() (err error) {
+		for _, top := range v.hierarchies {
+			if gone := unix.Rmdir(top + name); gone != nil && gone != unix.ENOENT {
+				err = errors.Join(err, gone)
+			}
+		}
+		return err
+	})
+}
+
+// A container that somebody has put elsewhere, whose own cgroup is empty or gone, is still found, and ends with its pid namespace.
+func TestMovedAway(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, removed := range []bool{false, true} {
+			if v.systemd && !removed {
+				continue // systemd removes what is empty
+			}
+			b := newBundle(t, v)
+			pid := b.detached("children", "3")
+			list := pids(b)
+			elsewhere := v.cgroup(b.id) + "-elsewhere"
+			if err := v.move(b, elsewhere, list...); err != nil {
+				t.Fatal(err)
+			}
+			if removed {
+				if err := v.remove(v.cgroup(b.id)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.status("running")
+			equal(t, "processes", len(pids(b)), 0)
+			if removed {
+				r := b.husk("exec", b.id, "/inside", "exit", "0")
+				if r.status != 255 || !strings.Contains(r.stderr, "it is in \""+elsewhere+"\", not below ") || strings.Count(r.stderr, "\n") != 1 {
+					t.Errorf("exec: %v", r)
+				}
+				for _, args := range [][]string{{"pause", b.id}, {"update", "--pids-limit", "10", b.id}, {"events", "--stats", b.id}} {
+					b.fails(1, "no such file or directory", args...)
+				}
+			} else {
+				equal(t, "exec", b.husk("exec", b.id, "/inside", "exit", "3").status, 3)
+			}
+			b.must("kill", b.id, "KILL")
+			for _, pid := range list {
+				b.gone(pid)
+			}
+			b.status("stopped")
+			b.must("delete", b.id)
+			b.gone(pid)
+			if err := v.remove(elsewhere); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// What somebody has put into sub-cgroups of the container's belongs to the container.
+func TestSubCgroups(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, command := range []string{"delete", "kill"} {
+			t.Run(command, func(t *testing.T) {
+				b := newBundle(t, v)
+				b.detached("children", "4")
+				list := pids(b)
+				for i, sub := range []string{"/sub", "/sub/sub"} {
+					if err := v.move(b, v.cgroup(b.id)+sub, list[1+i]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				equal(t, "processes", len(pids(b)), 5)
+				b.must("pause", b.id)
+				b.status("paused")
+				if command == "kill" {
+					b.must("kill", b.id, "KILL")
+				} else {
+					b.must("delete", "--force", b.id)
+				}
+				for _, pid := range list {
+					b.gone(pid)
+				}
+				if command == "kill" {
+					b.must("delete", b.id)
+				}
+			})
+		}
+	})
+}
+
+// Who has made the cgroup stands in the record. No option of a later command changes that: an engine's clean-up has other options
+// than its create, or none. (For systemd's cgroups all tests do it the other way round.)
+func TestDriverFromRecord(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		if v.systemd {
+			t.Skip("no other command than create and run gets the option there, in any test")
+		}
+		t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent") // whoever asks systemd fails
+		t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+		later := func(b *bundle, args ...string) result {
+			t.Helper()
+			cmd := b.command(args...)
+			cmd.Args = append([]string{cmd.Args[0], "--systemd-cgroup"}, cmd.Args[1:]...)
+			r := b.finish(cmd)
+			if r.status != 0 || r.stderr != "" {
+				t.Fatalf("%q: %v", cmd.Args, r)
+			}
+			return r
+		}
+		for _, end := range []string{"kill", "delete"} {
+			b := newBundle(t, v)
+			b.Process.Args = []string{"/inside", "wait"}
+			out := b.created()
+			later(b, "start", b.id)
+			out.expect("ready\n")
+			later(b, "exec", b.id, "/inside", "exit", "0")
+			later(b, "ps", b.id)
+			later(b, "pause", b.id)
+			later(b, "resume", b.id)
+			later(b, "events", "--stats", b.id)
+			if !v.v2 {
+				later(b, "update", "--pids-limit", "77", b.id)
+				equal(t, "limit", b.limit("pids/pids.max"), "77")
+			}
+			if end == "kill" {
+				pid := b.state().Pid
+				later(b, "kill", "--all", b.id, "KILL")
+				b.gone(pid)
+				b.status("stopped")
+				later(b, "delete", b.id)
+			} else {
+				later(b, "delete", "--force", b.id)
+			}
+			b.fails(1, "container does not exist", "state", b.id)
+		}
+	})
+}
