@@ -177,6 +177,9 @@ func TestStatsV2(t *testing.T) {
 		"pids": `{"current":3,"peak":9,"events":{"max":2}}`,
 		"blkio/ioServiceBytesRecursive": `[{"major":8,"op":"Read","value":1},{"major":8,"op":"Write","value":2},{"major":8,"op":"Discard","value":5},
 			{"major":253,"minor":16,"op":"Read","value":11},{"major":253,"minor":16,"op":"Write"},{"major":253,"minor":16,"op":"Discard"}]`,
+		"blkio/ioCostUsage":    `[{"major":8,"op":"Count","value":7}]`,
+		"blkio/ioCostWait":     `[{"major":8,"op":"Count","value":8}]`,
+		"blkio/ioCostIndebt":   `[{"major":8,"op":"Count","value":9}]`,
 		"blkio/ioCostIndelay":  `[{"major":8,"op":"Count","value":10}]`,
 		"blkio/psi/some/total": `1`,
 		"rdma": `{"mlx4_0":{"current":{"hca_handle":2,"hca_object":2000},"limit":{"hca_handle":2,"hca_object":18446744073709551615}},
@@ -286,19 +289,44 @@ Total 1
 == blkio.throttle.io_serviced_recursive
 8:0 Read 2
 Total 2
+== hugetlb.2MB.usage_in_bytes
+2097152
+== hugetlb.2MB.max_usage_in_bytes
+4194304
+== hugetlb.2MB.limit_in_bytes
+9223372036852678656
+== hugetlb.2MB.failcnt
+3
+== hugetlb.2MB.rsvd.usage_in_bytes
+0
+== hugetlb.2MB.rsvd.limit_in_bytes
+8388608
+== hugetlb.2MB.rsvd.failcnt
+4
+== rdma.current
+mlx4_0 hca_handle=2 hca_object=2000
+== rdma.max
+mlx4_0 hca_handle=2 hca_object=max
+== misc.current
+res_a 3
+== misc.max
+res_a 4
 `
 
 func TestStatsV1(t *testing.T) {
 	paths := map[string]string{}
 	dir := fixture(t, filesV1)
-	for _, name := range []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio"} {
+	for _, name := range []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "hugetlb", "rdma", "misc"} {
 		paths[name] = dir
 	}
 	m, err := Load(State{Version: V1, Paths: paths})
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, document(t, m), map[string]string{
+	doc := document(t, m)
+	check(t, doc, map[string]string{
+		"rdma": `{"mlx4_0":{"current":{"hca_handle":2,"hca_object":2000},"limit":{"hca_handle":2,"hca_object":18446744073709551615}}}`,
+		"misc": `{"res_a":{"usage":3,"limit":4,"events":0}}`,
 		"cpu": `{"usage":{"total":30,"percpu":[10,20],"percpu_kernel":[3,5],"percpu_user":[7,15],"kernel":10000000,"user":20000000},
 			"throttling":{"periods":4,"throttledPeriods":3,"throttledTime":2},"burst":{"burstPeriods":6,"burstTime":7}}`,
 		"cpuset": `{"cpus":[0,2,3],"mems":[0],"cpu_exclusive":1,"sched_relax_domain_level":-1}`,
@@ -307,6 +335,12 @@ func TestStatsV1(t *testing.T) {
 			"raw":{"cache":7,"rss":8},"events":{"oom_kill":2}}`,
 		"pids":  `{"current":3,"limit":10}`,
 		"blkio": `{"ioServiceBytesRecursive":[{"major":8,"op":"Read","value":1},{"major":8,"op":"Total","value":1}],"ioServicedRecursive":[{"major":8,"op":"Read","value":2}]}`,
+	})
+	if _, err := os.Stat("/sys/kernel/mm/hugepages/hugepages-2048kB"); err != nil {
+		t.Skipf("without huge pages of 2 MB: %v", err)
+	}
+	check(t, doc, map[string]string{
+		"hugetlb": `{"2MB":{"failcnt":4,"used":{"limit":9223372036852678656,"usage":2097152,"max":4194304,"failcnt":3},"rsvd":{"limit":8388608,"failcnt":4}}}`,
 	})
 }
 

@@ -80,24 +80,90 @@ func TestInternalProcesses(t *testing.T) {
 	})
 }
 
-// TestThreaded asks for a cgroup below a threaded one.
+// theirs makes cgroups as somebody else would: base and some below it.
+func theirs(t *testing.T, base string, below ...string) {
+	t.Helper()
+	for _, name := range append([]string{""}, below...) {
+		if err := os.MkdirAll(root+base+name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Remove(root + base + name) })
+	}
+}
+
+// TestThreaded asks for cgroups in which no process can be started: below a threaded one, and beside it, where the parent has
+// become the root of a threaded subtree.
 func TestThreaded(t *testing.T) {
 	eachLayout(t, func(t *testing.T) {
 		if os.Getenv(unifiedEnv) == "" {
 			t.Skip("the unified layout has its own run")
 		}
 		base := scratch(t)
-		create(t, &Config{Path: base})
-		cfg := &Config{Path: base + "/threaded/c"}
-		if err := os.MkdirAll(root+base+"/threaded", 0o755); err != nil {
+		theirs(t, base, "/threaded")
+		if err := os.WriteFile(root+base+"/threaded/cgroup.type", []byte("threaded"), 0); err != nil {
+			t.Skipf("no threaded cgroup here: %v", err)
+		}
+		for _, inner := range []string{"/threaded/c", "/c", "/made/c"} {
+			cfg := &Config{Path: base + inner}
+			m, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = m.Create(cfg)
+			if err == nil || !strings.Contains(err.Error(), `it is "domain invalid" because a cgroup above is threaded`) {
+				t.Errorf("create %s: %v", inner, err)
+			}
+			for _, name := range []string{inner, "/made"} {
+				if _, err := os.Stat(root + base + name); err == nil {
+					t.Errorf("%s is left after %s", name, inner)
+				}
+			}
+		}
+		if err := os.Remove(root + base + "/threaded"); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(root+base+"/threaded/cgroup.type", []byte("threaded"), 0); err != nil {
-			t.Logf("no threaded cgroup here: %v", err)
-		} else if tm, err := New(cfg); err != nil {
-			t.Error(err)
-		} else if err := tm.Create(cfg); err == nil || !strings.Contains(err.Error(), "threaded") {
-			t.Errorf("create below a threaded cgroup: %v", err)
+		create(t, &Config{Path: base + "/c"}) // the parent is an ordinary one again
+	})
+}
+
+// TestPassOn makes cgroups below some that others have made and that pass on nothing. What Create has made goes when it fails;
+// what they pass on since then stays, as a sibling may have limits by it already.
+func TestPassOn(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		if os.Getenv(unifiedEnv) == "" {
+			t.Skip("the unified layout has its own run")
+		}
+		all, err := os.ReadFile(root + "/cgroup.controllers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := scratch(t)
+		theirs(t, base, "/theirs", "/theirs/too")
+		look := func(want string) {
+			t.Helper()
+			for _, inner := range []string{"", "/theirs", "/theirs/too"} {
+				data, err := os.ReadFile(root + base + inner + "/cgroup.subtree_control")
+				if got := strings.TrimSpace(string(data)); err != nil || got != strings.TrimSpace(want) {
+					t.Errorf("%s passes on %q, %v; want %q", inner, got, err, want)
+				}
+			}
+		}
+		look("")
+		cfg := &Config{Path: base + "/theirs/too/ours/c", Resources: resources(t, `{"hugepageLimits":[{"pageSize":"7MB","limit":1}]}`)}
+		m, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Create(cfg); err == nil || !strings.Contains(err.Error(), "/linux/resources/hugepageLimits/0") {
+			t.Fatalf("create with a page size that no machine has: %v", err)
+		}
+		if _, err := os.Stat(root + base + "/theirs/too/ours"); err == nil {
+			t.Error("a directory is left")
+		}
+		look(string(all))
+		m = create(t, &Config{Path: base + "/theirs/too/c"})
+		if got := file(t, m, "", "cgroup.controllers"); got != strings.TrimSpace(string(all)) {
+			t.Errorf("controllers %q of %q", got, all)
 		}
 	})
 }
