@@ -123,6 +123,9 @@ func TestPresentCommands(t *testing.T) {
 			p := newPair(t, e)
 			bundle := p.container(kinds[1])
 			p.must('o', "create", "--bundle", bundle, "c")
+			if out := p.must('n', "gc"); out != "" {
+				t.Errorf("gc: %s", out)
+			}
 			p.must('n', "start", "c")
 			p.appears(filepath.Join(bundle, "rootfs/data/ran"))
 			p.must('n', "pause", "c")
