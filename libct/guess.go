@@ -71,10 +71,11 @@ func (c *container) salvage() bool {
 		}
 		return d.Skip()
 	})
-	if err != nil || d.End() != nil || kept.ID != c.id || kept.Pid < 0 || kept.Cgroup.Version == "" {
+	places := len(kept.Cgroup.Paths)
+	if err != nil || d.End() != nil || kept.ID != c.id || kept.Pid < 0 || kept.Pid == 0 && places == 0 {
 		return false
 	}
-	if _, err := cgroups.Load(kept.Cgroup); err != nil {
+	if _, err := cgroups.Load(kept.Cgroup); err != nil && places > 0 {
 		return false
 	}
 	c.rec.Pid, c.rec.StartTime, c.rec.BootID, c.rec.Cgroup = kept.Pid, kept.StartTime, kept.BootID, kept.Cgroup

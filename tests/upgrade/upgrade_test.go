@@ -192,9 +192,14 @@ func TestStartFails(t *testing.T) {
 // without its configuration too.
 func TestNewerRecord(t *testing.T) {
 	b := harness.New(t)
-	for _, status := range []string{"created", "running"} {
+	for _, status := range []string{"created", "running", "running without a cgroup"} {
+		b.Globals = nil
+		if strings.HasSuffix(status, "without a cgroup") {
+			b.Globals = []string{"--cgroup-manager", "disabled"}
+		}
 		b.Must("create", "--bundle", b.Bundle(`/process/args ["/bin/sleep", "1000"]`), "c")
-		if status == "running" {
+		b.Globals = nil // of create alone
+		if status != "created" {
 			b.Must("start", "c")
 		}
 		record := filepath.Join(b.Root, "c/state.json")
