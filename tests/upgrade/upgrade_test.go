@@ -150,6 +150,30 @@ func TestPresentCommands(t *testing.T) {
 	}
 }
 
+// A run in the foreground goes on in the build that has begun it, while the other works on its container.
+func TestForeground(t *testing.T) {
+	for _, e := range builds {
+		t.Run(e.name, func(t *testing.T) {
+			for _, who := range []string{"on", "no"} {
+				p := newPair(t, e)
+				bundle := p.container(kinds[0])
+				p.Binary = map[byte]string{'o': p.old, 'n': p.present}[who[0]]
+				run := p.Start("run", "--bundle", bundle, "c")
+				p.appears(filepath.Join(bundle, "rootfs/data/ran"))
+				p.is("running")
+				if out := p.must(who[1], "exec", "c", "hostname"); out != "box\n" {
+					t.Errorf("exec: %q", out)
+				}
+				p.must(who[1], "kill", "c", "KILL")
+				if res := p.End(run); res.Code != 128+9 || res.Err != "" {
+					t.Errorf("%s: run: %+v", who, res)
+				}
+				p.is("absent")
+			}
+		})
+	}
+}
+
 // How a container has ended may stand in its record, in a phase that the first build does not know. It says so and what to do.
 func TestEndWrittenDown(t *testing.T) {
 	for _, e := range builds {
