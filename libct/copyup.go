@@ -19,12 +19,37 @@ func copyUp(e nsenter.Event) error {
 	from, to := int(e.Files[0].Fd()), int(e.Files[1].Fd())
 	st, err := linux.Fstat(from)
 	if err == nil {
-		err = copyDir(from, to, &st)
+		err = asOwner(to, func() error { return copyDir(from, to, &st) })
 	}
 	if err != nil {
 		return fmt.Errorf("%s: copy the directory up into the tmpfs: %w", e.Gate.Pointer, err)
 	}
 	return nil
+}
+
+// asOwner runs f as the owner of a file, with all our rights: in a file system of a user namespace nobody makes files whose id is not
+// mapped there, as that of the host's root is not.
+func asOwner(fd int, f func() error) error {
+	st, err := linux.Fstat(fd)
+	if err != nil {
+		return err
+	}
+	if int(st.Uid) == os.Geteuid() && int(st.Gid) == os.Getegid() {
+		return f()
+	}
+	return onThread(func() error {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var rights [2]unix.CapUserData
+		if err := unix.Capget(&header, &rights[0]); err != nil {
+			return err
+		}
+		unix.Setfsgid(int(st.Gid))
+		unix.Setfsuid(int(st.Uid)) // takes rights over files away
+		if err := unix.Capset(&header, &rights[0]); err != nil {
+			return err
+		}
+		return f()
+	})
 }
 
 // beneath looks names up in a directory of the image: one name, no link, no other mount.

@@ -58,11 +58,9 @@ func (k *creation) sendSource(e nsenter.Event) error {
 	return nil
 }
 
-// inMountNamespace runs f on a thread that has entered the mount namespace of a process; the thread ends with its goroutine.
+// inMountNamespace runs f on a thread that has entered the mount namespace of a process.
 func inMountNamespace(pidfd *os.File, f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked
+	return onThread(func() error {
 		err := unix.Unshare(unix.CLONE_FS)
 		if err == nil {
 			err = unix.Setns(int(pidfd.Fd()), unix.CLONE_NEWNS)
@@ -70,7 +68,16 @@ func inMountNamespace(pidfd *os.File, f func() error) error {
 		if err == nil {
 			err = f()
 		}
-		done <- err
+		return err
+	})
+}
+
+// onThread runs f on a thread of its own, which ends with it: whatever f has changed about the thread is gone.
+func onThread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		done <- f()
 	}()
 	return <-done
 }

@@ -448,3 +448,24 @@ func TestUserNamespaceHooks(t *testing.T) {
 		}
 	})
 }
+
+// What is copied into a tmpfs of a user namespace belongs to whom it belonged.
+func TestUserNamespaceCopyUp(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.inUser()
+		b.makeDirs("rootfs/up/sub")
+		b.write("rootfs/up/sub/file", "copied")
+		for name, id := range map[string]int{"": firstMapped, "/sub": firstMapped + 1, "/sub/file": firstMapped + 2} {
+			if err := os.Chown(b.path("rootfs/up"+name), id, id+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/up", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})
+		b.probe("read:/up/sub/file", "stat:/up/sub/file", "stat:/up/sub")
+		f := b.facts()
+		equal(t, "content", f.Probes["read:/up/sub/file"], "copied")
+		equal(t, "owner of a file", fields(f.Probes["stat:/up/sub/file"]), "100644 2 3 6")
+		equal(t, "owner of a directory", strings.HasPrefix(f.Probes["stat:/up/sub"], "40755 1 2 "), true)
+	})
+}
