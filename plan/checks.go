@@ -49,6 +49,8 @@ func openClass(op *Op, dir Class, flags uint64, name string) Class {
 		return HostSource
 	case flags&unix.O_CREAT != 0:
 		return Created
+	case flags&unix.O_PATH != 0 && dir == HostProc:
+		return OwnFDs
 	case flags&unix.O_PATH != 0:
 		return Inside
 	case dir == Proc || dir == HostProc:
@@ -115,6 +117,9 @@ func checkOpen(v *verifier, op *Op) error {
 	case flags&unix.O_PATH != 0:
 		if flags&(unix.O_CREAT|unix.O_EXCL)|access != 0 {
 			return errors.New("O_PATH with a flag that opens or creates")
+		}
+		if dir == HostProc && (!v.plan.Errand || name != ownFDs || flags&unix.O_DIRECTORY == 0) {
+			return errors.New("the host's procfs is only written to, but for the own descriptors of an errand")
 		}
 	case flags&unix.O_CREAT != 0:
 		if flags&(unix.O_EXCL|unix.O_NOFOLLOW) != unix.O_EXCL|unix.O_NOFOLLOW || resolve != Literal || strings.Contains(name, "/") {
@@ -289,6 +294,9 @@ func checkPivot(v *verifier, op *Op) error {
 
 // checkChdir notes which look-up the working directory comes from; order has the rest.
 func checkChdir(v *verifier, op *Op) error {
+	if v.plan.Errand != (v.state[op.Args[0].Value] == OwnFDs) {
+		return errors.New("the own descriptors are where an errand works, and nobody else")
+	}
 	v.cwd = v.at
 	for i := v.at - 1; i >= 0 && v.state[op.Args[0].Value] == Inside; i-- {
 		if o := &v.plan.Ops[i]; o.Kind == Call && uint64(o.Result) == op.Args[0].Value {
@@ -310,6 +318,9 @@ func (v *verifier) previous() *Op {
 func checkUmount(v *verifier, op *Op) error {
 	text, _ := v.plan.text(op.Args[0])
 	name := string(text)
+	if v.plan.Errand {
+		return v.errandUmount(name)
+	}
 	if v.pivot {
 		return v.wants(name == "." && v.previous() != nil && v.previous().Nr == unix.SYS_PIVOT_ROOT, "the old root right after pivot_root")
 	}
@@ -338,34 +349,6 @@ func checkChown(v *verifier, op *Op) error {
 	return nil
 }
 
-func checkStdio(_ *verifier, op *Op) error {
-	at := 0
-	if op.Nr == unix.SYS_DUP3 {
-		at = 1
-	}
-	if op.Args[at].Value > 2 {
-		return fmt.Errorf("descriptor %d is not one of the three standard ones", op.Args[at].Value)
-	}
-	return nil
-}
-
-func checkCloseRange(v *verifier, op *Op) error {
-	if op.Args[2].Value == unix.CLOSE_RANGE_CLOEXEC {
-		return v.wants(op.Args[0] == Imm(v.plan.FirstFD) && op.Args[1] == Imm(uint32(1<<32-1)) && v.at == 0, "all inherited descriptors, in the first op")
-	}
-	kept := int(op.Args[0].Value) - v.plan.FirstFD
-	if kept < 1 || kept > len(v.plan.Inputs) {
-		return errors.New("the socket to the parent would be closed, or too little")
-	}
-	for i := range v.state {
-		if i >= kept {
-			v.state[i] = Unset
-		}
-	}
-	v.closed = true
-	return v.wants(op.Args[1] == Imm(uint32(1<<32-1)), "all descriptors from there on")
-}
-
 func checkPrctl(v *verifier, op *Op) error {
 	option := op.Args[0].Value
 	refusable := option == unix.PR_CAP_AMBIENT && op.Args[1].Value == unix.PR_CAP_AMBIENT_RAISE ||
@@ -383,15 +366,4 @@ func checkPrctl(v *verifier, op *Op) error {
 		return fmt.Errorf("a jump leads past it to op %d", v.reach)
 	}
 	return nil
-}
-
-func checkIoctl(v *verifier, op *Op) error {
-	c := v.state[op.Args[0].Value]
-	switch op.Args[1].Value {
-	case unix.TIOCGPTPEER:
-		return v.wants(c == PtyMaster && op.Args[2].Value&unix.O_CLOEXEC != 0 && op.Result != NoReg, "a pty's master and O_CLOEXEC")
-	case unix.TIOCSCTTY, unix.TIOCSWINSZ, unix.TIOCSPTLCK:
-		return nil
-	}
-	return errors.New("a request that is not permitted")
 }

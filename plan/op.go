@@ -112,6 +112,7 @@ const (
 	Mount            // fsmount: a new, detached file system
 	Proc             // fsmount of procfs: with HostProc the only way into /proc
 	HostProc         // the host's procfs, proven by fstatfs before anything was joined
+	OwnFDs           // its directory of our own descriptors, where an errand finds what it unmounts
 	Inside           // a name resolved below Root, Mount or Source, O_PATH
 	Created          // an inode that this plan has made exclusively
 	ProcFile         // a file below Proc
@@ -123,7 +124,7 @@ const (
 )
 
 var classNames = [classes]string{
-	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "host source", "source", "copy", "root", "fs context", "mount", "proc", "host proc",
+	"unset", "number", "socket", "listener", "namespace", "joinable", "host directory", "host node", "host source", "source", "copy", "root", "fs context", "mount", "proc", "host proc", "own descriptors",
 	"inside", "created", "proc file", "terminal", "pty master", "seccomp listener", "maybe unset",
 }
 
@@ -142,6 +143,7 @@ type Plan struct {
 	Inputs  []Input  // registers 0..len(Inputs)-1
 	Names   []string // of all registers, for people
 	FirstFD int      // number of the descriptor in register 0; the inputs follow each other
+	Errand  bool     // it executes no program: see errand.go
 	InUser  bool     // the process is born in a user namespace of its own, whose ids are mapped at a gate
 
 	relocs   []reloc

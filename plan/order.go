@@ -18,11 +18,14 @@ var afterUser = []uint16{
 func (v *verifier) order() error {
 	ops := v.plan.Ops
 	end := len(ops) - 1
-	if len(v.pending) > 0 || ops[end].Kind != Call || ops[end].Nr != unix.SYS_EXECVE || ops[end].Tolerate != [MaxTolerate]uint8{} {
-		return errors.New("the last op is not an execve that must succeed")
-	}
 	if ops[0].Nr != unix.SYS_CLOSE_RANGE || ops[0].Args[2] != Imm(unix.CLOSE_RANGE_CLOEXEC) {
 		return errors.New("the first op does not mark the inherited descriptors close-on-exec")
+	}
+	if v.plan.Errand {
+		return v.errandOrder()
+	}
+	if len(v.pending) > 0 || ops[end].Kind != Call || ops[end].Nr != unix.SYS_EXECVE || ops[end].Tolerate != [MaxTolerate]uint8{} {
+		return errors.New("the last op is not an execve that must succeed")
 	}
 	if !v.closed {
 		return errors.New("descriptors of the host are not closed")

@@ -95,7 +95,7 @@ var rules = []rule{
 	{unix.SYS_PIVOT_ROOT, "pivot_root", []operand{f(text), f(text)}, nil, Unset, checkPivot},
 	{unix.SYS_UMOUNT2, "umount2", []operand{f(text), all(umountNames)}, nil, Unset, checkUmount},
 	{unix.SYS_CHROOT, "chroot", []operand{f(text)}, nil, Unset, checkPivot},
-	{unix.SYS_FCHDIR, "fchdir", []operand{in(only(Root, Inside))}, nil, Unset, checkChdir},
+	{unix.SYS_FCHDIR, "fchdir", []operand{in(only(Root, Inside, OwnFDs))}, nil, Unset, checkChdir},
 	{unix.SYS_GETCWD, "getcwd", []operand{f(buffer), f(number)}, nil, Unset, nil},
 	{unix.SYS_CLOSE, "close", []operand{in(^only(Unset, Number, Maybe))}, nil, Unset, nil},
 	{unix.SYS_CLOSE_RANGE, "close_range", []operand{f(number), f(number), set(closeRangeNames)}, nil, Unset, checkCloseRange},
@@ -119,7 +119,7 @@ var rules = []rule{
 	{unix.SYS_PERSONALITY, "personality", []operand{{form: number, names: personalityNames}}, nil, Unset, nil},
 	{unix.SYS_KEYCTL, "keyctl", []operand{{form: number, names: keyctlNames}, f(text)}, errnos(unix.ENOSYS), Unset, nil},
 	{unix.SYS_IOCTL, "ioctl", []operand{in(only(PtyMaster, Terminal)), {form: number, names: ioctlNames}, f(either)}, nil, Terminal, checkIoctl},
-	{unix.SYS_DUP3, "dup3", []operand{in(only(Terminal, Created)), f(number), f(null)}, nil, Unset, checkStdio},
+	{unix.SYS_DUP3, "dup3", []operand{in(only(Terminal, Created, Inside)), f(number), f(null)}, nil, Unset, checkStdio},
 	{unix.SYS_SENDMSG, "sendmsg", []operand{in(only(Socket)), f(buffer), f(number)}, nil, Unset, nil},
 	{unix.SYS_ACCEPT4, "accept4", []operand{in(only(Listener)), f(null), f(null), all(acceptNames)}, nil, Socket, nil},
 	{

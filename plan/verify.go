@@ -35,6 +35,7 @@ import (
 //   - End. After the filter only capset and execve; the last op is an execve that tolerates nothing. A filter's listener goes
 //     to the parent at once, before any call that the filter may leave to it, and is closed: the parent takes it at a gate,
 //     or it is sent before that.
+//   - Errands (errand.go) end at a gate in place of execve, and may do nothing but change mounts.
 func (p *Plan) Verify() error {
 	v := verifier{plan: p}
 	if err := v.start(); err != nil {
@@ -86,6 +87,8 @@ type verifier struct {
 	restricted bool // something was masked or made read-only: mounts are over
 	pivot      bool // the root is the container's, by pivot_root or chroot
 	joined     bool // the root is the container's, by setns
+	copied     bool // an errand has its own copy of the host's mounts
+	identified []Arg
 	closed     bool // close_range
 	forked     bool
 	user       bool // in a user namespace that was made or joined
@@ -141,6 +144,11 @@ func (v *verifier) step(op *Op) error {
 	}
 	for _, a := range op.Args {
 		if err := v.arg(a); err != nil {
+			return err
+		}
+	}
+	if v.plan.Errand {
+		if err := v.errand(op); err != nil {
 			return err
 		}
 	}
