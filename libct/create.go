@@ -23,9 +23,8 @@ type creation struct {
 	gate    bool // the container waits for `start`; otherwise it goes on at once
 	console func(*os.File) error
 
-	spec    *specs.Spec
+	mounting
 	config  []byte
-	host    *specconv.Host
 	c       *container
 	cgroup  cgroups.Manager
 	planned cgroups.Manager // what cgroup will be when it is made
@@ -33,7 +32,6 @@ type creation struct {
 	filter  *filter
 	plan    *plan.Plan
 	inputs  []*os.File
-	process *nsenter.Process
 
 	foreground bool      // somebody waits for the end of the program
 	notify     *notifier // nil: none
@@ -200,7 +198,7 @@ func (k *creation) serve() error {
 		stopPoint("gate-" + e.Gate.Step)
 		if e.Gate.Step == specconv.GateSource {
 			if err := k.sendSource(e); err != nil {
-				return err
+				return k.explain(err)
 			}
 			continue
 		}

@@ -63,6 +63,7 @@ var hints = []struct {
 	{"mount the directory", unix.ENOTDIR, "the mount point is not a directory"},
 	{"open mount point", unix.ENOTDIR, "a part of the path is not a directory"},
 	{"open mount point", unix.ELOOP, "the path is, or leads through, a symbolic link"},
+	{"find the mount that was added", unix.ESTALE, "something else is in its place"},
 	{"check that the place", unix.EXDEV, "the mount point leads into /proc, which would hide what the runtime itself relies on"},
 	{"set the AppArmor profile", unix.ENOENT, "no such profile is loaded: apparmor_parser(8)"},
 	{"set the SELinux label", unix.EINVAL, "the policy does not know this label"},

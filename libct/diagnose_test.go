@@ -49,6 +49,7 @@ func TestHintsHaveSteps(t *testing.T) {
 	spec.Process.Terminal = false
 	spec.Process.ApparmorProfile, spec.Process.SelinuxLabel = "profile", "label"
 	add(specconv.CompileExec(spec, spec.Process, host))
+	add(specconv.CompileUnmounts(spec, []specconv.AddedMount{{Destination: "/m"}}, host))
 	for _, h := range hints {
 		if !slices.ContainsFunc(steps, func(s string) bool { return strings.HasPrefix(s, h.step) }) {
 			t.Errorf("no step begins with %q", h.step)

@@ -32,7 +32,7 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 	if h.SELinux = spec.Linux.MountLabel != "" && hasSELinux(); spec.Linux.MountLabel != "" && !h.SELinux {
 		r.warn("leave out /linux/mountLabel %q: SELinux is not enabled on this host", spec.Linux.MountLabel)
 	}
-	if err := r.mountFacts(spec, h); err != nil {
+	if err := r.mountFacts(spec, h, h.Rootfs); err != nil {
 		return nil, err
 	}
 	if err := r.processFacts(spec, spec.Process, h, o.Stdio); err != nil {
@@ -59,13 +59,13 @@ func stat(name string) (st unix.Stat_t, err error) {
 }
 
 // mountFacts finds the sources of bind mounts, and whether they are directories: their mount points must be the same. A tmpfs
-// takes the mode of the directory that it covers.
-func (r *Runtime) mountFacts(spec *specs.Spec, h *specconv.Host) error {
+// takes the mode of the directory that it covers in the root.
+func (r *Runtime) mountFacts(spec *specs.Spec, h *specconv.Host, root string) error {
 	h.Sources = make([]specconv.Source, len(spec.Mounts))
 	for i, m := range spec.Mounts {
 		s := &h.Sources[i]
 		if m.Type == "tmpfs" {
-			s.Mode = coveredMode(h.Rootfs, specconv.Destination(m.Destination, h.Rootfs))
+			s.Mode = coveredMode(root, specconv.Destination(m.Destination, h.Rootfs))
 			continue
 		}
 		if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") || slices.Contains(m.Options, "remount") {

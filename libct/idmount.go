@@ -19,7 +19,7 @@ import (
 )
 
 // mountAt finds the mount that a gate is about.
-func (k *creation) mountAt(pointer string) (i int, m *specs.Mount, err error) {
+func (k *mounting) mountAt(pointer string) (i int, m *specs.Mount, err error) {
 	rest, _ := strings.CutPrefix(pointer, "/mounts/")
 	rest, _, _ = strings.Cut(rest, "/")
 	if i, err = strconv.Atoi(rest); err != nil || i >= len(k.spec.Mounts) {
@@ -31,7 +31,7 @@ func (k *creation) mountAt(pointer string) (i int, m *specs.Mount, err error) {
 // sendSource opens the rootfs or the source of a bind mount, where the container's root has no way to it: on a thread of its own
 // that has entered the container's mount namespace with our rights. The copy that the container makes of it there keeps the locks
 // that its kernel has set (mount_namespaces(7)); one made out here would come without.
-func (k *creation) sendSource(e nsenter.Event) error {
+func (k *mounting) sendSource(e nsenter.Event) error {
 	name, flags := k.host.Rootfs, unix.O_PATH|unix.O_DIRECTORY
 	if strings.HasPrefix(e.Gate.Pointer, "/mounts/") {
 		i, _, err := k.mountAt(e.Gate.Pointer)
@@ -52,10 +52,7 @@ func (k *creation) sendSource(e nsenter.Event) error {
 		return fmt.Errorf("%s: open %q for a container in a user namespace: %w", e.Gate.Pointer, name, cause(err))
 	}
 	defer file.Close()
-	if err := k.process.AnswerFile(file); err != nil {
-		return k.explain(err)
-	}
-	return nil
+	return k.process.AnswerFile(file)
 }
 
 // inMountNamespace runs f on a thread that has entered the mount namespace of a process.
@@ -83,7 +80,7 @@ func onThread(f func() error) error {
 }
 
 // mapMount gives the detached mount that was sent an id map: mount_setattr(2), MOUNT_ATTR_IDMAP.
-func (k *creation) mapMount(e nsenter.Event) error {
+func (k *mounting) mapMount(e nsenter.Event) error {
 	i, m, err := k.mountAt(e.Gate.Pointer)
 	if err != nil {
 		return err
@@ -109,7 +106,7 @@ func (k *creation) mapMount(e nsenter.Event) error {
 }
 
 // mapOf is a user namespace with the map of a mount: the container's own, if the map is the same.
-func (k *creation) mapOf(m *specs.Mount) (*os.File, error) {
+func (k *mounting) mapOf(m *specs.Mount) (*os.File, error) {
 	l := k.spec.Linux
 	own := len(m.UIDMappings) == 0 || slices.Equal(m.UIDMappings, l.UIDMappings) && slices.Equal(m.GIDMappings, l.GIDMappings)
 	if own && specconv.Has(k.spec, specs.UserNamespace) {

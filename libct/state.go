@@ -10,6 +10,7 @@ import (
 	"husk/cgroups"
 	"husk/internal/jsonscan"
 	"husk/internal/resctrl"
+	"husk/specconv"
 )
 
 // recordSchema is the version of the record that this husk writes, and of what
@@ -58,6 +59,7 @@ type record struct {
 	Listener    bool // the filter has a listener, which start hands over
 	End         End  // with phase stopped
 	Asked       asked
+	Mounts      []specconv.AddedMount // by AddMounts, in this order
 
 	// StartOps are the origins of the plan's ops behind the start gate, by index: "JSON pointer\nstep".
 	StartOps map[string]string
@@ -112,6 +114,7 @@ func (rec *record) append(dst []byte) []byte {
 		dst = rec.Asked.append(appendKey(dst, "asked"))
 	}
 	dst = appendMap(dst, "start_ops", rec.StartOps)
+	dst = appendMounts(dst, rec.Mounts)
 	dst = appendText(dst, "cgroup_version", rec.Cgroup.Version)
 	dst = appendUint(dst, "cgroup_inode", rec.Cgroup.Inode)
 	dst = appendText(dst, "systemd_unit", rec.Cgroup.Unit)
@@ -238,6 +241,8 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return d.Object(func(key string) error { return rec.Asked.field(d, key) })
 	case "start_ops":
 		return jsonscan.Map(d, &rec.StartOps, jsonscan.Text)
+	case "added_mounts":
+		return jsonscan.Slice(d, &rec.Mounts, readMount)
 	}
 	return rec.placeField(d, key)
 }
@@ -300,8 +305,9 @@ type ContainerState struct {
 	Rootfs      string
 	Created     time.Time
 	Annotations map[string]string
-	Owner       string // user who made it; List alone fills it in, as runc's
-	End         End    // of a stopped container, as far as it is known
+	Owner       string   // user who made it; List alone fills it in, as runc's
+	End         End      // of a stopped container, as far as it is known
+	AddedMounts []string // destinations of what AddMounts has added
 }
 
 // AppendJSON appends the state as runc prints it: members in this order, two
@@ -349,6 +355,18 @@ func (s *ContainerState) append(dst []byte, member, below, colon, end string) []
 	}
 	key(`"owner"`)
 	dst = jsonscan.AppendString(dst, s.Owner)
+	if len(s.AddedMounts) > 0 {
+		dst = append(dst, ',')
+		key(`"addedMounts"`)
+		dst = append(dst, '[')
+		for i, name := range s.AddedMounts {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = jsonscan.AppendString(append(dst, below...), name)
+		}
+		dst = append(append(dst, member...), ']')
+	}
 	if s.End.Known {
 		dst = append(dst, ',')
 		key(`"exitStatus"`)

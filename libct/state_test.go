@@ -18,6 +18,7 @@ import (
 
 	"husk/cgroups"
 	"husk/internal/resctrl"
+	"husk/specconv"
 )
 
 func fullRecord() record {
@@ -50,8 +51,23 @@ func fullRecord() record {
 		HostMount: true,
 		NoKeyring: true,
 		Listener:  true,
+		Mounts:    []specconv.AddedMount{{Destination: "/a \"b\"", ID: 1<<63 + 1}, {Destination: "/c", ID: 2}},
 		Asked:     asked{MemoryLimit: -1, MemorySwap: 5, DeviceRules: "+c 1:3 rw\n"},
 		StartOps:  map[string]string{"7": "/process/args/0\nexec /bin/sh"},
+	}
+}
+
+// What has been added to a container is told after everything that runc tells.
+func TestStateTellsOfAddedMounts(t *testing.T) {
+	s := ContainerState{AddedMounts: []string{"/a", "/b \"c\""}}
+	var got struct{ AddedMounts []string }
+	for _, text := range [][]byte{s.AppendJSON(nil), s.AppendCompactJSON(nil)} {
+		if err := json.Unmarshal(text, &got); err != nil || !reflect.DeepEqual(got.AddedMounts, s.AddedMounts) {
+			t.Errorf("%v: %s", err, text)
+		}
+	}
+	if text := string(s.AppendJSON(nil)); !strings.HasSuffix(text, ",\n  \"addedMounts\": [\n    \"/a\",\n    \"/b \\\"c\\\"\"\n  ]\n}") {
+		t.Errorf("the end of %s", text)
 	}
 }
 
@@ -197,7 +213,7 @@ func TestAppendJSON(t *testing.T) {
 	}
 	created := time.Date(2026, 8, 23, 10, 11, 12, 120000000, time.UTC)
 	for _, annotations := range []map[string]string{nil, {}, {"b": "2", "a\"": "1\n", "c": "ü"}} {
-		s := ContainerState{"1.3.0", "c", 7, Running, "/b", "/b/rootfs", created, annotations, "root", End{}}
+		s := ContainerState{"1.3.0", "c", 7, Running, "/b", "/b/rootfs", created, annotations, "root", End{}, nil}
 		want, err := json.MarshalIndent(runcState{"1.3.0", "c", 7, "running", "/b", "/b/rootfs", created, annotations, "root"}, "", "  ")
 		if err != nil {
 			t.Fatal(err)

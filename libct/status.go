@@ -63,6 +63,10 @@ func (c *container) stateAs(status Status) *ContainerState {
 	if status == Stopped {
 		s.Pid = 0
 		s.End = c.lastKnown()
+		return s
+	}
+	for _, m := range c.rec.Mounts {
+		s.AddedMounts = append(s.AddedMounts, m.Destination)
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"husk/internal/linux"
@@ -18,8 +19,15 @@ import (
 // linkLimit is the kernel's own limit for symbolic links in one look-up (path_resolution(7)).
 const linkLimit = 40
 
+// mounting answers the gates at which mounts come into being.
+type mounting struct {
+	spec    *specs.Spec // its mounts are those that are made
+	host    *specconv.Host
+	process *nsenter.Process
+}
+
 // makeTarget makes what a mount or the working directory needs and the rootfs lacks.
-func (k *creation) makeTarget(e nsenter.Event) error {
+func (k *mounting) makeTarget(e nsenter.Event) error {
 	name, dir := k.spec.Process.Cwd, true
 	if rest, ok := strings.CutPrefix(e.Gate.Pointer, "/mounts/"); ok {
 		rest, _, _ = strings.Cut(rest, "/")

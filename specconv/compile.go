@@ -69,6 +69,11 @@ type compiler struct {
 	tty         plan.Reg
 	init        plan.Reg        // CompileExec: pidfd of the first process
 	exec        bool            // CompileExec
+	errand      bool            // CompileMounts, CompileUnmounts
+	detached    []place         // CompileMounts: what is to be attached, by index of spec.Mounts
+	added       []AddedMount    // CompileUnmounts
+	back        plan.Reg        // CompileTakeBack: the mount
+	own         plan.Reg        // CompileUnmounts: the directory of our own descriptors
 	labelled    bool            // labels were set before the user namespace was entered
 	limited     bool            // so were limits
 	named       bool            // so were hostname and domainname
@@ -92,6 +97,11 @@ func Compile(spec *specs.Spec, host *Host) (*plan.Plan, error) {
 	}
 	c.scratch = c.b.Space(scratchSize)
 	c.inputs()
+	return c.run(phases)
+}
+
+// run writes the phases into the plan and proves it.
+func (c *compiler) run(phases []phase) (*plan.Plan, error) {
 	for _, p := range phases {
 		c.b.At("", p.name)
 		p.run(c)

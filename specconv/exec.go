@@ -51,11 +51,7 @@ func CompileExec(spec *specs.Spec, p *specs.Process, host *Host) (*plan.Plan, er
 		c.tty = c.b.Input(InputTerminal, plan.Terminal)
 	}
 	c.joinInputs()
-	for _, p := range execPhases {
-		c.b.At("", p.name)
-		p.run(c)
-	}
-	return c.finish()
+	return c.run(execPhases)
 }
 
 // setns are the namespaces of the container that are not the host's.

@@ -188,6 +188,21 @@ var goldenExecs = []goldenPlan{
 	}},
 }
 
+// goldenErrands are whole plans that change the mounts of a container that exists.
+var goldenErrands = []goldenPlan{
+	{"mount-add", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "ro", "rslave"]}
+/mounts/- {"destination": "/etc/hosts", "source": "hosts.txt", "options": ["bind", "noexec"]}
+/mounts/- {"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "size=64k"]}
+/mounts/- {"destination": "/run/below", "source": "/srv/below", "options": ["bind"]}`, nil},
+	{"mount-add-copyup", `/mounts/- {"destination": "/var", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro"]}`, nil},
+	{"mount-add-in-user-namespace", goldenUser + `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "idmap"]}
+/mounts/- {"destination": "/layers", "type": "overlay", "source": "overlay", "options": ["lowerdir=/a:/b"]}`, inUser},
+	{"unmount", `/mounts/- {"destination": "/run/below", "source": "/srv/below", "options": ["bind"]}
+/mounts/- {"destination": "/run", "type": "tmpfs", "source": "tmpfs"}`, nil},
+	{"unmount-back", `/mounts/- {"destination": "/run", "type": "tmpfs", "source": "tmpfs"}`, nil},
+	{"unmount-in-user-namespace", goldenUser + `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind"]}`, inUser},
+}
+
 func cgroupV1(h *Host) {
 	h.Cgroup.V2 = false
 	h.Cgroup.Hierarchies = []Hierarchy{{"cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/pod/x"}, {"memory", "/sys/fs/cgroup/memory/pod/x"}, {"systemd", "/sys/fs/cgroup/systemd/pod/x"}}

@@ -62,6 +62,12 @@ func TestGolden(t *testing.T) {
 			compareGolden(t, g.name, g.change+"\n"+difference(base.String(), p.String()))
 		})
 	}
+	for _, g := range goldenErrands {
+		t.Run(g.name, func(t *testing.T) {
+			seen[g.name] = true
+			compareGolden(t, g.name, g.change+"\n"+compileGoldenErrand(t, g).String())
+		})
+	}
 	files, err := filepath.Glob("testdata/golden/*")
 	check(t, err)
 	for _, f := range files {
@@ -119,6 +125,36 @@ func compileGoldenExec(t *testing.T, g goldenPlan) *plan.Plan {
 		t.Error("the same process gives two plans")
 	}
 	return first
+}
+
+// compileGoldenErrand adds the mounts of the changed goldenBase to a container of its other parts, or removes them.
+func compileGoldenErrand(t *testing.T, g goldenPlan) *plan.Plan {
+	t.Helper()
+	spec := goldenSpec(t, g.change)
+	mounts := spec.Mounts
+	host := hostFor(spec)
+	if g.host != nil {
+		g.host(host)
+	}
+	spec.Mounts = nil
+	check(t, ValidateMounts(spec, mounts))
+	if !strings.HasPrefix(g.name, "unmount") {
+		p, err := CompileMounts(spec, mounts, host)
+		check(t, err)
+		return p
+	}
+	if strings.HasPrefix(g.name, "unmount-back") {
+		p, err := CompileTakeBack(spec, AddedMount{mounts[0].Destination, 1000}, host)
+		check(t, err)
+		return p
+	}
+	var added []AddedMount
+	for i, m := range mounts {
+		added = append(added, AddedMount{m.Destination, uint64(1000 + i)})
+	}
+	p, err := CompileUnmounts(spec, added, host)
+	check(t, err)
+	return p
 }
 
 func encoded(t testing.TB, p *plan.Plan) []byte {

@@ -66,6 +66,15 @@ func ParseResources(data []byte) (*specs.LinuxResources, error) {
 	return parse(data, decodeLinuxResources)
 }
 
+// ParseMounts decodes a list of mounts, as the commands mounts add and remove get it.
+func ParseMounts(data []byte) ([]specs.Mount, error) {
+	list, err := parse(data, func(d *jsonscan.Decoder, v *[]specs.Mount) error { return jsonscan.Slice(d, v, decodeMount) })
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
+}
+
 func parse[T any](data []byte, decode func(*jsonscan.Decoder, *T) error) (*T, error) {
 	d := jsonscan.NewDecoder(data)
 	v := new(T)

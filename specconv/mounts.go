@@ -78,12 +78,21 @@ func (c *compiler) attachBind(i int) {
 		c.at("open source "+strconv.Quote(m.Source)+" in the rootfs", "mounts", i)
 		from = c.b.Open("", c.root, rest, unix.O_PATH, plan.InRoot)
 	}
-	c.at("copy the mount of source "+strconv.Quote(m.Source), "mounts", i)
+	c.placeBind(i, name, c.copySource(i, from))
+}
+
+// copySource makes a detached copy of a captured source, with its options.
+func (c *compiler) copySource(i int, from plan.Reg) plan.Reg {
+	c.at("copy the mount of source "+strconv.Quote(c.spec.Mounts[i].Source), "mounts", i)
 	source := c.b.CloneTree("", from, c.settings[i].rbind)
 	c.b.Close(from)
 	c.mapMount(i, source)
 	c.setAttributes(i, source)
-	c.at("open mount point "+strconv.Quote(m.Destination), "mounts", i)
+	return source
+}
+
+func (c *compiler) placeBind(i int, name string, source plan.Reg) {
+	c.at("open mount point "+strconv.Quote(c.spec.Mounts[i].Destination), "mounts", i)
 	to := c.target("", name, c.source(i).Dir)
 	c.attach(i, source, to, place{name: name})
 	c.b.Close(source)
@@ -109,28 +118,41 @@ func (c *compiler) attach(i int, mount, to plan.Reg, p place) {
 
 // attachNew makes a new file system and attaches it.
 func (c *compiler) attachNew(i int) {
+	fstype, p := c.makeNew(i)
+	c.placeNew(i, fstype, p)
+	if fstype == "proc" && c.proc == plan.NoReg {
+		c.proc, c.procName = p.mount, p.name
+	}
+}
+
+// makeNew makes a new file system, detached, and says what is to be known of its place.
+func (c *compiler) makeNew(i int) (fstype string, p place) {
 	m, s := &c.spec.Mounts[i], &c.settings[i]
-	fstype := m.Type
-	if fstype == "cgroup" {
+	if fstype = m.Type; fstype == "cgroup" {
 		fstype = "cgroup2"
 	}
-	p := place{name: c.destination(i), own: true, fresh: fstype == "tmpfs" && !s.copyUp, devpts: fstype == "devpts"}
+	p = place{name: c.destination(i), own: true, fresh: fstype == "tmpfs" && !s.copyUp, devpts: fstype == "devpts"}
 	attrs := s.set
 	if fstype == "tmpfs" && attrs&unix.MOUNT_ATTR_RDONLY != 0 {
 		p.readonly, attrs = true, attrs&^unix.MOUNT_ATTR_RDONLY // nodes and mount points come first
 	}
 	p.mount = c.newFilesystem(i, fstype, attrs)
+	return fstype, p
+}
+
+func (c *compiler) placeNew(i int, fstype string, p place) {
 	to := c.newTarget(i, fstype, p.name)
-	if s.copyUp {
+	if c.settings[i].copyUp {
 		c.at(GateCopyUp, "mounts", i)
 		c.b.SendFD(c.socket, to)
 		c.b.SendFD(c.socket, p.mount)
 		c.b.Gate(GateCopyUp, c.scratch, scratchSize)
 	}
-	c.attach(i, p.mount, to, p)
-	if fstype == "proc" && c.proc == plan.NoReg {
-		c.proc, c.procName = p.mount, p.name
+	if c.errand && p.readonly { // the container's processes are there already
+		c.at("make "+strconv.Quote(p.name)+" read-only", "mounts", i, "options")
+		c.b.SetAttr(p.mount, plan.Attr{Set: unix.MOUNT_ATTR_RDONLY})
 	}
+	c.attach(i, p.mount, to, p)
 }
 
 // newFilesystem makes a detached mount: one fsconfig per option, so that no value can become another option.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"husk/libct"
@@ -36,6 +37,8 @@ type containers interface {
 	Lifecycle(ids []string, tell func(*libct.Change) error) error
 	Events(id string, interval time.Duration, tell func(*libct.Event) error) error
 	Update(libct.UpdateOptions) error
+	AddMounts(id string, mounts []specs.Mount) error
+	RemoveMounts(id string, mounts []specs.Mount) error
 	Plan(bundle string) (string, error)
 	CollectGarbage(dryRun bool) ([]libct.Leftover, error)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"husk/libct"
@@ -100,6 +102,14 @@ func (f *fake) Events(id string, interval time.Duration, tell func(*libct.Event)
 func (f *fake) Update(o libct.UpdateOptions) error {
 	f.update = o
 	return f.note("update " + o.ID)
+}
+
+func (f *fake) AddMounts(id string, mounts []specs.Mount) error {
+	return f.note(fmt.Sprintf("add %s %v", id, mounts))
+}
+
+func (f *fake) RemoveMounts(id string, mounts []specs.Mount) error {
+	return f.note(fmt.Sprintf("remove %s %v", id, mounts))
 }
 
 func (f *fake) Kill(id string, signal unix.Signal, all bool) error {

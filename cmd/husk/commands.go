@@ -38,6 +38,7 @@ func (a *app) commands() []*command {
 		a.gcCommand(),
 		a.killCommand(),
 		a.listCommand(),
+		a.mountsCommand(),
 		a.pauseCommand(),
 		a.planCommand(),
 		a.psCommand(),

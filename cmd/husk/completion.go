@@ -35,19 +35,24 @@ func (a *app) shownCommands() []*command {
 	return slices.DeleteFunc(a.commands(), func(c *command) bool { return c.hidden })
 }
 
-// takesContainers reports whether arguments are ids of containers that exist, and whether all are, or the first alone.
-func (c *command) takesContainers() (some, all bool) {
-	some = strings.Contains(c.usage, "container-id") && c.name != "create" && c.name != "run"
-	return some, some && c.max < 0 && !c.stops
+// takesContainers tells which argument is the id of a container that exists, -1 for none, and whether all from there on are.
+func (c *command) takesContainers() (at int, all bool) {
+	if c.name == "create" || c.name == "run" {
+		return -1, false
+	}
+	words := strings.Fields(strings.TrimPrefix(c.usage, "[options] "))
+	at = slices.IndexFunc(words, func(w string) bool { return strings.Contains(w, "container-id") })
+	return at, at >= 0 && c.max < 0 && !c.stops
 }
 
-// choices are the words that the argument can be, if they are few.
+// choices are the words that the first argument can be, if they are few.
 func (c *command) choices(commands []*command) []string {
+	first, _, _ := strings.Cut(c.usage, " ")
 	switch {
 	case c.usage == "[command]":
 		return names(commands)
-	case strings.Contains(c.usage, "|"):
-		return strings.Split(c.usage, "|")
+	case strings.Contains(first, "|"):
+		return strings.Split(first, "|")
 	}
 	return nil
 }
@@ -111,8 +116,10 @@ _husk() {
 		words=$options
 	elif [[ ! $command ]]; then
 		words=%q
-	elif [[ $ids == all || $ids == first && $arguments == 0 ]]; then
+	elif [[ $ids == all || $ids == "$arguments" ]]; then
 		words=$("${COMP_WORDS[0]}" "${root[@]}" list --quiet 2>/dev/null)
+	elif ((arguments > 0)); then
+		words=''
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
@@ -130,11 +137,11 @@ func writeBashCommand(w io.Writer, c *command, commands []*command) {
 	if list := spellings(c.flags, takesValue); list != nil {
 		fmt.Fprintf(w, "\t\t\tvalues+=%q\n", " "+strings.Join(list, " "))
 	}
-	switch some, all := c.takesContainers(); {
+	switch at, all := c.takesContainers(); {
 	case all:
 		fmt.Fprint(w, "\t\t\tids=all\n")
-	case some:
-		fmt.Fprint(w, "\t\t\tids=first\n")
+	case at >= 0:
+		fmt.Fprintf(w, "\t\t\tids=%d\n", at)
 	}
 	if list := c.choices(commands); list != nil {
 		fmt.Fprintf(w, "\t\t\twords=%q\n", strings.Join(list, " "))
@@ -191,14 +198,18 @@ fi
 func writeZshCommand(w io.Writer, c *command, commands []*command) {
 	fmt.Fprintf(w, "\t\t%s)\n\t\t\t_arguments $globals \\\n", c.name)
 	writeZshFlags(w, "\t\t\t\t", c.flags, ` \`)
-	some, all := c.takesContainers()
-	switch words := c.choices(commands); {
+	at, all := c.takesContainers()
+	words := c.choices(commands)
+	if words != nil {
+		fmt.Fprintf(w, "\t\t\t\t'1:argument:(%s)'", strings.Join(words, " "))
+	}
+	switch {
 	case all:
 		fmt.Fprint(w, "\t\t\t\t'*:container:_husk_containers'\n")
-	case some:
-		fmt.Fprint(w, "\t\t\t\t'1:container:_husk_containers' '*:argument:_files'\n")
+	case at >= 0:
+		fmt.Fprintf(w, "\t\t\t\t'%d:container:_husk_containers' '*:argument:_files'\n", at+1)
 	case words != nil:
-		fmt.Fprintf(w, "\t\t\t\t'1:argument:(%s)'\n", strings.Join(words, " "))
+		fmt.Fprintln(w)
 	default:
 		fmt.Fprint(w, "\t\t\t\t'*:argument:_files'\n")
 	}
@@ -267,8 +278,8 @@ end
 		condition := fmt.Sprintf("-n 'contains %s (__husk_command)' ", c.name)
 		writeFishFlags(w, condition, c.flags)
 		words := c.choices(commands)
-		if some, _ := c.takesContainers(); some {
-			words = []string{"(__husk_containers)"}
+		if at, _ := c.takesContainers(); at >= 0 {
+			words = append(words, "(__husk_containers)")
 		}
 		if words != nil {
 			fmt.Fprintf(w, "complete -c husk %s-f -a '%s'\n", condition, strings.Join(words, " "))

@@ -84,7 +84,7 @@ func (u *update) run() (err error) {
 		if u.memory != (specs.LinuxMemory{}) || u.cpu != (specs.LinuxCPU{}) || u.pids.Limit != nil || u.blockIO.Weight != nil {
 			u.app.log.warn("the options about single limits are ignored because of --resources")
 		}
-		if u.Resources, err = readResources(u.file); err != nil {
+		if u.Resources, err = readFile(u.file, specconv.ParseResources); err != nil {
 			return err
 		}
 	}
@@ -95,25 +95,24 @@ func (u *update) run() (err error) {
 	return runtime.Update(u.UpdateOptions)
 }
 
-func readResources(path string) (*specs.LinuxResources, error) {
+// readFile reads and parses a document from a file, or from standard input if its name is "-".
+func readFile[T any](path string, parse func([]byte) (T, error)) (parsed T, err error) {
 	file, name := os.Stdin, "standard input"
 	if path != "-" {
-		var err error
 		if file, err = os.Open(path); err != nil {
-			return nil, err
+			return parsed, err
 		}
 		defer file.Close()
 		name = path
 	}
 	data, err := readDocument(file, name)
 	if err != nil {
-		return nil, err
+		return parsed, err
 	}
-	resources, err := specconv.ParseResources(data)
-	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w", name, err)
+	if parsed, err = parse(data); err != nil {
+		return parsed, fmt.Errorf("parse %s: %w", name, err)
 	}
-	return resources, nil
+	return parsed, nil
 }
 
 // bytesOf reads bytes as runc does: a number, which may have a fraction, and a unit that counts in powers of 1024, in any case and

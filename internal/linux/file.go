@@ -91,6 +91,13 @@ func Fstatat(dirfd int, name string, flags int) (unix.Stat_t, error) {
 	return st, pathError("fstatat", name, err)
 }
 
+// MountID is the id of the mount that the open file lies on, as statx(2) gives it for a mask.
+func MountID(fd, mask int) (uint64, error) {
+	var st unix.Statx_t
+	err := repeat(func() error { return unix.Statx(fd, "", unix.AT_EMPTY_PATH, mask, &st) })
+	return st.Mnt_id, os.NewSyscallError("statx", err)
+}
+
 // Fstatfs returns the magic number of the file system that holds fd, such as
 // unix.TMPFS_MAGIC (statfs(2)).
 func Fstatfs(fd int) (magic int64, err error) {

@@ -30,6 +30,9 @@ func TestExec(t *testing.T) {
 			b.Write("no-cwd.json", `{"args": ["/bin/true"]}`, 0o600)
 			b.Write("bad.json", `{"args": ["/bin/true"], "cwd": "/", "user": {"umask": 512}, "oomScoreAdj": 2000, "rlimits": [{"type": "RLIMIT_CPU", "soft": 2, "hard": 1}],
 				"scheduler": {"policy": "SCHED_BEST"}, "ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": -1}, "execCPUAffinity": {"initial": "a"}}`, 0o600)
+			b.Write("mounts.json", `[{}, {"destination": "/x"}, {"destination": "/data", "type": "proc"}, {"destination": "/dev", "type": "none", "options": ["remount", "ro"]}]`, 0o600)
+			b.Write("no-source.json", `[{"destination": "/data", "type": "tmpfs"}, {"destination": "/tmp", "source": "/no/such", "options": ["bind"]}]`, 0o600)
+			b.Write("dev.json", `[{"destination": "/dev"}]`, 0o600)
 			b.Write("scheduler.json", `{"args": ["/bin/true"], "cwd": "/", "scheduler": {"policy": "SCHED_ISO"}}`, 0o600)
 			b.Write("affinity.json", `{"args": ["/bin/true"], "cwd": "/", "execCPUAffinity": {"initial": "9000"}}`, 0o600)
 			b.Write("rlimit.json", `{"args": ["/bin/true"], "cwd": "/", "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 18446744073709551615}]}`, 0o600)
@@ -273,6 +276,14 @@ var commandLines = []bad{
 	{name: "update from a directory", args: []string{"update", "-r", "/tmp", "c"}, want: "read /tmp: is a directory"},
 	{name: "update from an endless file", args: []string{"update", "-r", "/dev/zero", "c"}, want: "read /dev/zero: longer than 33554432 bytes"},
 	{name: "update from an empty file", args: []string{"update", "-r", "/dev/null", "c"}, want: "parse /dev/null: expected an object, found the end of the document"},
+	{name: "mounts without a file", args: []string{"mounts", "add", "c"}, want: `"mounts" requires exactly 3 argument(s)`},
+	{name: "mounts changed otherwise", args: []string{"mounts", "move", "c", "-"}, want: `change mounts: "move" is neither add nor remove`},
+	{name: "mounts from a missing file", args: []string{"mounts", "add", "c", "/no/such/file"}, want: "open /no/such/file: no such file or directory"},
+	{name: "mounts from a directory", args: []string{"mounts", "remove", "c", "/tmp"}, want: "read /tmp: is a directory"},
+	{name: "mounts from an endless file", args: []string{"mounts", "add", "c", "/dev/zero"}, want: "read /dev/zero: longer than 33554432 bytes"},
+	{name: "mounts from an empty file", args: []string{"mounts", "add", "c", "/dev/null"}, want: "parse /dev/null: expected an array, found the end of the document"},
+	{name: "mounts of no list", args: []string{"mounts", "add", "c", "${bundle}/config.json"}, want: "parse & /config.json: expected an array"},
+	{name: "mounts of nothing", args: []string{"mounts", "add", "c", "${bundle}/list"}, prepare: text("list", "[]"), want: "container does not exist"},
 	{name: "checkpoint", args: []string{"checkpoint", "c"}, want: "the command checkpoint is not implemented in this release of husk"},
 	{name: "restore", args: []string{"restore", "c"}, want: "the command restore is not implemented in this release of husk"},
 	{name: "spec into nowhere", args: []string{"spec", "--bundle", "/no/such/dir"}, want: "open /no/such/dir/config.json: no such file or directory"},
@@ -319,6 +330,10 @@ var execs = []bad{
 	{name: "update to nonsense", args: []string{"update", "--memory", "9", "--memory-swap", "8", "--cpu-idle", "2", "box"}, want: "/memory/swap: memory and swap together (8) can't be limited below memory alone (9) (config-linux.md#memory); /cpu/idle: 2 is out of range"},
 	{name: "update of Intel RDT", args: []string{"update", "--mem-bw-schema", "MB:0=20", "box"}, want: "updating a non-existent Intel RDT configuration is not supported"},
 	{name: "update to a CPU that is not there", args: []string{"update", "--cpuset-cpus", "4000", "box"}, want: "(/linux/resources/cpu/cpus)"},
+	{name: "mounts full of mistakes", args: []string{"mounts", "add", "box", "${box}/mounts.json"}, want: "/mounts/0/destination: is required & /mounts/1/type: is required unless it is a bind mount & " +
+		`/mounts/2/type: file system "proc" can't come into a running container: masked and read-only paths would not be so in it & /mounts/3/options: a mount that is in place can't be changed`},
+	{name: "mounts that can't be made", args: []string{"mounts", "add", "box", "${box}/no-source.json"}, want: `add mounts of container box: /mounts/1: open source "/no/such": no such file or directory`},
+	{name: "mounts that nobody has added", args: []string{"mounts", "remove", "box", "${box}/dev.json"}, want: `remove mounts of container box: /mounts/0: nothing was added at "/dev"; what config.json has mounted stays`},
 	{name: "start again", args: []string{"start", "box"}, want: "cannot start an already running container"},
 	{name: "delete while running", args: []string{"delete", "box"}, want: "cannot delete container box that is not stopped: running"},
 	{name: "create again", args: []string{"create", "--bundle", "${bundle}", "box"}, want: "container with given ID already exists"},

@@ -17,7 +17,7 @@ import (
 var commands = map[string]string{
 	"create": "create", "gate": "create", "hook-prestart": "create", "hook-createRuntime": "create", "hook-createContainer": "create",
 	"netdevice": "create", "resctrl-made": "create", "resctrl-removed": "delete", "start": "start", "hook-startContainer": "start", "hook-poststart": "start",
-	"listener": "start", "exec": "exec", "run": "run", "pause": "pause", "update": "update", "delete": "delete", "hook-poststop": "delete",
+	"listener": "start", "exec": "exec", "run": "run", "pause": "pause", "update": "update", "mounts": "mounts", "delete": "delete", "hook-poststop": "delete",
 }
 
 // hookKinds are the hooks that have a stop point behind each.
@@ -134,6 +134,8 @@ func TestStopPoints(t *testing.T) {
 				killedAtPause(t, point)
 			case "update":
 				killedAtUpdate(t, point)
+			case "mounts":
+				killedAtMounts(t, point)
 			case "delete":
 				killedAtDelete(t, point)
 			case "run":
@@ -287,6 +289,34 @@ func killedAtUpdate(t *testing.T, point string) {
 		t.Errorf("state is %q", s)
 	}
 	b.Must("update", "--memory", "32m", "--pids-limit", "-1", "c")
+	restored(b, bundle, before)
+}
+
+// Of mounts that are added or removed together all are there afterwards, or none.
+func killedAtMounts(t *testing.T, point string) {
+	b := newBox(t)
+	bundle := b.Bundle(`/process/args ["/bin/sleep", "1000"]`)
+	before := b.Look()
+	b.Must("run", "--detach", "--bundle", bundle, "c")
+	list := b.Write("mounts.json", `[{"destination": "/data", "type": "tmpfs", "source": "a"}, {"destination": "/tmp", "type": "tmpfs", "source": "b"}]`, 0o600)
+	if point == "mounts-removed" {
+		b.Must("mounts", "add", "c", list)
+		killedAt(b, point, "mounts", "remove", "c", list)
+	} else {
+		killedAt(b, point, "mounts", "add", "c", list)
+	}
+	there := 0
+	for line := range strings.Lines(b.Must("exec", "c", "/bin/cat", "/proc/self/mountinfo")) {
+		if f := strings.Fields(line); f[4] == "/data" || f[4] == "/tmp" {
+			there++
+		}
+	}
+	if want := map[bool]int{true: 2}[point == "mounts-added"]; there != want {
+		t.Errorf("%d mounts are there, want %d", there, want)
+	}
+	b.Must("mounts", "add", "c", list)
+	b.Must("mounts", "remove", "c", list)
+	os.Remove(list)
 	restored(b, bundle, before)
 }
 

@@ -1,0 +1,314 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"husk/cgroups"
+	"husk/internal/jsonscan"
+	"husk/internal/linux"
+	"husk/nsenter"
+	"husk/plan"
+	"husk/specconv"
+)
+
+// errand is a change of the mounts of a container that exists.
+type errand struct {
+	mounting
+	c    *container
+	init *os.File // pidfd of the container's first process
+	root *os.File // its root directory
+
+	before []specconv.AddedMount // what had been added before
+	mounts []*os.File            // what is being added
+}
+
+// AddMounts mounts something in container id, which may be created or running: all of it or, with an error, nothing. The mounts have
+// the form that they have in config.json.
+func (r *Runtime) AddMounts(id string, mounts []specs.Mount) error {
+	return r.changeMounts(id, "add", func(e *errand) error { return e.add(mounts) })
+}
+
+// RemoveMounts unmounts what AddMounts has mounted at the destinations; nothing else of the mounts counts. With an error all is as it
+// was.
+func (r *Runtime) RemoveMounts(id string, mounts []specs.Mount) error {
+	return r.changeMounts(id, "remove", func(e *errand) error { return e.remove(mounts) })
+}
+
+func (r *Runtime) changeMounts(id, what string, change func(*errand) error) error {
+	c, err := r.open(id, unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	e := &errand{c: c}
+	defer e.close()
+	if err = e.open(); err == nil {
+		err = change(e)
+	}
+	if err != nil {
+		return fmt.Errorf("%s mounts of container %s: %w", what, id, err)
+	}
+	return nil
+}
+
+// open finds the container's first process and its root, and makes sure that its mounts are its own.
+func (e *errand) open() error {
+	switch status, err := e.c.status(); {
+	case err != nil:
+		return err
+	case status == Paused:
+		return fmt.Errorf("%w: its mounts can be changed when it is resumed", ErrPaused)
+	case status != Created && status != Running:
+		return ErrNotRunning
+	}
+	init, err := e.c.initPidfd()
+	if err != nil {
+		return err
+	}
+	e.init = os.NewFile(uintptr(init), "init")
+	if e.root, err = e.c.openRootDir(); err != nil {
+		return err
+	}
+	theirs, err := stat("/proc/" + strconv.Itoa(e.c.rec.Pid) + "/ns/mnt")
+	if err == nil {
+		var ours unix.Stat_t
+		if ours, err = stat("/proc/self/ns/mnt"); err == nil && ours.Dev == theirs.Dev && ours.Ino == theirs.Ino {
+			return errors.New("it has no mount namespace of its own, they would be mounts of the host")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("look at its mount namespace: %w", err)
+	}
+	e.spec, err = e.c.spec()
+	return err
+}
+
+func (e *errand) add(mounts []specs.Mount) error {
+	if err := specconv.ValidateMounts(e.spec, mounts); err != nil {
+		return fmt.Errorf("validate mounts: %w", err)
+	}
+	own := *e.spec
+	own.Mounts = mounts
+	e.spec = &own
+	rec := &e.c.rec
+	e.host = &specconv.Host{
+		ID: e.c.id, Bundle: rec.Bundle, Rootfs: rec.Rootfs, SELinux: own.Linux.MountLabel != "" && hasSELinux(),
+		Cgroup: specconv.Cgroup{V2: rec.Cgroup.Version == cgroups.V2},
+	}
+	if err := e.c.r.mountFacts(e.spec, e.host, e.root.Name()); err != nil {
+		return err
+	}
+	p, err := specconv.CompileMounts(e.spec, mounts, e.host)
+	if err != nil {
+		return err
+	}
+	e.before = rec.Mounts
+	if err := e.run(p, e.answer); err != nil {
+		return e.takeBack(err)
+	}
+	stopPoint("mounts-added")
+	return nil
+}
+
+// answer does what a gate of CompileMounts asks for.
+func (e *errand) answer(ev *nsenter.Event) (err error) {
+	switch ev.Gate.Step {
+	case specconv.GateSource:
+		return e.sendSource(*ev)
+	case specconv.GateIDMap:
+		err = e.mapMount(*ev)
+	case specconv.GateTarget:
+		err = e.makeTarget(*ev)
+	case specconv.GateCopyUp:
+		err = copyUp(*ev)
+	case specconv.GateAdd:
+		e.mounts, ev.Files = ev.Files, nil
+		err = e.note()
+	default:
+		err = fmt.Errorf("answer the interpreter: unknown gate %q", ev.Gate.Step)
+	}
+	if err == nil {
+		err = e.process.Answer(nil)
+	}
+	return err
+}
+
+// note writes down what is about to be mounted, before it is: so it is known to whoever comes after a command that was killed.
+func (e *errand) note() error {
+	if len(e.mounts) != len(e.spec.Mounts) {
+		return fmt.Errorf("answer the interpreter: %d mounts came, not %d", len(e.mounts), len(e.spec.Mounts))
+	}
+	rec := &e.c.rec
+	list := slices.Clone(rec.Mounts)
+	for i, m := range e.mounts {
+		id, err := linux.MountID(int(m.Fd()), plan.StatxMount)
+		if err != nil {
+			return fmt.Errorf("/mounts/%d: look at the mount: %w", i, err)
+		}
+		list = append(list, specconv.AddedMount{Destination: specconv.Destination(e.spec.Mounts[i].Destination, rec.Rootfs), ID: id})
+	}
+	rec.Mounts = list
+	if err := e.c.save(); err != nil {
+		return err
+	}
+	stopPoint("mounts-recorded")
+	return nil
+}
+
+// takeBack unmounts what has been mounted until the error came, the last one first, and returns the error. It is done by the mounts'
+// descriptors, whatever the container has made of their names.
+func (e *errand) takeBack(cause error) error {
+	rec := &e.c.rec
+	if len(rec.Mounts) == len(e.before) {
+		return cause
+	}
+	left := slices.Clone(e.before)
+	for i, m := range slices.Backward(rec.Mounts[len(e.before):]) {
+		p, err := specconv.CompileTakeBack(e.spec, m, e.host)
+		if err == nil {
+			err = e.run(p, nil, e.mounts[i])
+		}
+		if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: it had not been mounted yet
+			cause = fmt.Errorf("%w; and %w", cause, err)
+			left = append(left, m)
+		}
+	}
+	rec.Mounts = left
+	if err := e.c.save(); err != nil {
+		cause = fmt.Errorf("%w; and %w", cause, err)
+	}
+	return cause
+}
+
+func (e *errand) remove(mounts []specs.Mount) error {
+	rec := &e.c.rec
+	var chosen []int // places in rec.Mounts
+	for i := range mounts {
+		name := specconv.Destination(mounts[i].Destination, rec.Rootfs)
+		at := len(rec.Mounts) - 1
+		for at >= 0 && rec.Mounts[at].Destination != name {
+			at--
+		}
+		switch {
+		case at < 0:
+			return fmt.Errorf("/mounts/%d: nothing was added at %q; what config.json has mounted stays", i, name)
+		case slices.Contains(chosen, at):
+			return fmt.Errorf("/mounts/%d: %q comes twice", i, name)
+		}
+		chosen = append(chosen, at)
+	}
+	for at, m := range rec.Mounts {
+		for _, i := range chosen {
+			if above := rec.Mounts[i].Destination; at > i && !slices.Contains(chosen, at) && strings.HasPrefix(m.Destination, above+"/") && e.there(m) {
+				return fmt.Errorf("unmount %q: %w: %q was added below it", above, unix.EBUSY, m.Destination)
+			}
+		}
+	}
+	slices.Sort(chosen)
+	var list []specconv.AddedMount // what was added last goes first
+	for _, at := range slices.Backward(chosen) {
+		list = append(list, rec.Mounts[at])
+	}
+	if err := e.unmount(list); err != nil {
+		return err
+	}
+	stopPoint("mounts-removed")
+	rec.Mounts = slices.DeleteFunc(rec.Mounts, func(m specconv.AddedMount) bool { return slices.Contains(list, m) })
+	return e.c.save()
+}
+
+// there says whether a mount that was added is still where it was; the container may have unmounted it itself.
+func (e *errand) there(m specconv.AddedMount) bool {
+	fd, err := openInside(e.root.Name(), m.Destination, unix.O_PATH)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	id, err := linux.MountID(fd, plan.StatxMount)
+	return err == nil && id == m.ID
+}
+
+func (e *errand) unmount(list []specconv.AddedMount) error {
+	p, err := specconv.CompileUnmounts(e.spec, list, &specconv.Host{ID: e.c.id, Rootfs: e.c.rec.Rootfs})
+	if err != nil {
+		return err
+	}
+	return e.run(p, nil)
+}
+
+// run has the interpreter execute a plan to its last gate.
+func (e *errand) run(p *plan.Plan, answer func(*nsenter.Event) error, inputs ...*os.File) error {
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("open /dev/null: %w", err)
+	}
+	defer null.Close()
+	if e.process, err = nsenter.Start(p, nsenter.Options{Stdio: [3]*os.File{null, null, null}, Inputs: append([]*os.File{e.root, e.init}, inputs...)}); err != nil {
+		return err
+	}
+	defer func() {
+		e.process.Conn.Close() // it stands at a gate, or has failed: now it ends
+		e.process.Kill()
+		e.process.Close()
+	}()
+	for {
+		ev, err := e.process.Next()
+		if err == nil && ev.Gate.Step == specconv.GateErrand {
+			return nil
+		}
+		if err == nil {
+			stopPoint("mounts-gate")
+			err = answer(&ev)
+			closeAll(ev.Files)
+		}
+		var op *nsenter.OpError
+		switch {
+		case errors.As(err, &op):
+			return diagnose(op, e.process.Pid)
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("wait for the interpreter: process %d ended before its work was done", e.process.Pid)
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func (e *errand) close() {
+	closeAll(append(e.mounts, e.root, e.init))
+	e.c.close()
+}
+
+func appendMounts(dst []byte, list []specconv.AddedMount) []byte {
+	if len(list) == 0 {
+		return dst
+	}
+	dst = append(appendKey(dst, "added_mounts"), '[')
+	for i, m := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = jsonscan.AppendString(append(dst, `{"destination":`...), m.Destination)
+		dst = append(appendUint(dst, "mount_id", m.ID), '}')
+	}
+	return append(dst, ']')
+}
+
+func readMount(d *jsonscan.Decoder, m *specconv.AddedMount) error {
+	return d.Object(func(key string) error {
+		switch key {
+		case "destination":
+			return jsonscan.Text(d, &m.Destination)
+		case "mount_id":
+			return jsonscan.Uint(d, &m.ID)
+		}
+		return d.Skip()
+	})
+}
