@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -68,6 +69,9 @@ func (k *creation) create(detached bool) (err error) {
 	if err := checkConsole(k.spec.Process.Terminal, detached, k.o.ConsoleSocket); err != nil {
 		return err
 	}
+	if ignored := specconv.IgnoredAnnotations(k.spec); len(ignored) > 0 {
+		k.r.warn("/annotations: %s: not served by this runtime", strings.Join(ignored, ", "))
+	}
 	if k.host, err = k.r.hostFacts(k.spec, k.o); err != nil {
 		return err
 	}
@@ -75,7 +79,7 @@ func (k *creation) create(detached bool) (err error) {
 		return err
 	}
 	stopPoint("create-reserved")
-	if k.filter, err = k.r.filterFacts(k.spec.Linux.Seccomp, k.host); err != nil {
+	if k.filter, err = k.r.filterFacts(k.spec.Linux.Seccomp, k.host, specconv.WantsKnownSyscalls(k.spec)); err != nil {
 		return err
 	}
 	if err := k.prepareResctrl(); err != nil {
@@ -261,8 +265,11 @@ func (k *creation) created() error {
 		return err
 	}
 	stopPoint("create-saved")
-	if k.o.PidfdSocket != "" {
-		if err := sendFile(k.o.PidfdSocket, "standard", k.process.Pidfd, 0); err != nil {
+	for _, socket := range []string{k.o.PidfdSocket, specconv.PidfdReceiver(k.spec)} {
+		if socket == "" {
+			continue
+		}
+		if err := sendFile(socket, "standard", k.process.Pidfd, 0); err != nil {
 			return fmt.Errorf("send the pidfd: %w", err)
 		}
 	}

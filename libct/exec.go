@@ -194,7 +194,7 @@ func (x *execution) facts() (err error) {
 		x.host.Env = environment(x.process, func() ([]byte, error) { return readInside(int(x.root.Fd()), "etc/passwd") })
 	}
 	listenFacts(x.host, x.o.ListenFDs, false)
-	if x.filter, err = x.r.filterFacts(x.spec.Linux.Seccomp, x.host); err != nil {
+	if x.filter, err = x.r.filterFacts(x.spec.Linux.Seccomp, x.host, false); err != nil {
 		return err
 	}
 	if x.host.SendListener, err = mustSend(x.host, 0); err != nil {

@@ -3,6 +3,7 @@ package libct
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"unsafe"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -17,6 +18,7 @@ type filter struct {
 	cache   *seccomp.Cache
 	key     seccomp.CacheKey
 	pending *seccomp.Pending
+	strict  bool
 }
 
 // cacheDir is the directory of compiled filters below the state root; checkID keeps it from being a container's.
@@ -24,12 +26,13 @@ const cacheDir = ".cache"
 
 const filterFlags = "seccomp filter flags: %d" // runc's words
 
-// filterFacts takes the filter from the cache, or starts to compile it: the child is set up meanwhile.
-func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host) (*filter, error) {
+// filterFacts takes the filter from the cache, or starts to compile it: the child is set up meanwhile. A strict one has all system
+// calls in it that the profile names.
+func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host, strict bool) (*filter, error) {
 	if !seccomp.Enabled(p) {
 		return nil, nil
 	}
-	f := &filter{key: seccomp.Key(p)}
+	f := &filter{key: seccomp.Key(p), strict: strict}
 	var err error
 	if f.cache, err = seccomp.OpenCache(filepath.Join(r.path, cacheDir)); err != nil {
 		r.warn("%v", err)
@@ -39,7 +42,7 @@ func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host) (*filter,
 			h.Filter, h.FilterFlags = instructions(ready), ready.Flags
 			r.debug(filterFlags, h.FilterFlags)
 			f.close()
-			return nil, nil
+			return nil, f.lacks(ready)
 		}
 	}
 	if f.pending, err = seccomp.Start(p); err != nil {
@@ -61,14 +64,22 @@ func (f *filter) wait(remark func(string, ...any)) ([]byte, error) {
 		return nil, fmt.Errorf("/linux/seccomp: %w", err)
 	}
 	for _, w := range ready.Warnings {
-		remark("%s", w)
+		remark("%s: skipped", w)
 	}
 	if f.cache != nil {
 		if err := f.cache.Put(f.key, ready); err != nil {
 			remark("%v", err)
 		}
 	}
-	return instructions(ready), nil
+	return instructions(ready), f.lacks(ready)
+}
+
+// lacks says what a strict filter should have.
+func (f *filter) lacks(ready *seccomp.Filter) error {
+	if f.strict && len(ready.Warnings) > 0 {
+		return fmt.Errorf("%s, and /annotations wants every one known", strings.Join(ready.Warnings, "; "))
+	}
+	return nil
 }
 
 func (f *filter) close() {

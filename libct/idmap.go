@@ -43,6 +43,9 @@ func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host) error {
 	if len(spec.Linux.UIDMappings) > 0 && !mayMap(own) && selfOnly(spec) {
 		h.NoSetgroups = true
 	}
+	if specconv.KeepsGroups(spec) && initial && own&(1<<unix.CAP_SETGID) != 0 {
+		return errors.New("/annotations/run.oci.keep_original_groups: root's groups in a user namespace would be more than config.json can ask for")
+	}
 	if n := len(p.User.AdditionalGids); n > 0 && h.NoSetgroups {
 		return fmt.Errorf("/process/user/additionalGids: set %d groups: a user without privileges can't set groups in a user namespace with its own group alone (user_namespaces(7)); add ranges to /etc/subgid and map them", n)
 	}

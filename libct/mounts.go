@@ -92,6 +92,7 @@ func (e *errand) open() error {
 }
 
 func (e *errand) add(mounts []specs.Mount) error {
+	specconv.ReadIDMaps(e.spec.Linux, mounts)
 	if err := specconv.ValidateMounts(e.spec, mounts); err != nil {
 		return fmt.Errorf("validate mounts: %w", err)
 	}

@@ -13,6 +13,9 @@ import (
 func execProcess(spec *specs.Spec, o *ExecOptions) (*specs.Process, error) {
 	if o.Process != nil {
 		p := withDefaults(o.Process, spec.Process)
+		if specconv.KeepsGroups(spec) {
+			p.User.AdditionalGids = nil
+		}
 		return p, specconv.ValidateProcess(p)
 	}
 	p := *spec.Process
@@ -44,7 +47,9 @@ func execProcess(spec *specs.Spec, o *ExecOptions) (*specs.Process, error) {
 			p.User.GID = *gid
 		}
 	}
-	p.User.AdditionalGids = slices.Concat(p.User.AdditionalGids, o.AdditionalGids)
+	if !specconv.KeepsGroups(spec) { // groups can only be set all at once
+		p.User.AdditionalGids = slices.Concat(p.User.AdditionalGids, o.AdditionalGids)
+	}
 	if len(o.Caps) > 0 {
 		p.Capabilities = addCapabilities(p.Capabilities, o.Caps)
 	}

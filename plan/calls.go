@@ -260,6 +260,9 @@ func (b *Builder) SetDomainname(s string) {
 // BornInUser says that the process is born in a new user namespace: it takes its ids there at once.
 func (b *Builder) BornInUser() { b.plan.InUser = true }
 
+// KeepGroups says that the process keeps the supplementary groups of the caller, as its configuration asks for.
+func (b *Builder) KeepGroups() { b.plan.Groups = true }
+
 // SetGroups sets the supplementary groups, exactly these.
 func (b *Builder) SetGroups(gids []uint32) {
 	list := make([]byte, 0, 4*len(gids))

@@ -145,6 +145,7 @@ type Plan struct {
 	FirstFD int      // number of the descriptor in register 0; the inputs follow each other
 	Errand  bool     // it executes no program: see errand.go
 	InUser  bool     // the process is born in a user namespace of its own, whose ids are mapped at a gate
+	Groups  bool     // the process is meant to keep the supplementary groups of its caller
 
 	relocs   []reloc
 	verified bool

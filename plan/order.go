@@ -82,6 +82,12 @@ func (v *verifier) directory() error {
 // credentials: each once and in the order in which none undoes another.
 func (v *verifier) credentials() error {
 	chain := []uint16{unix.SYS_SETRESGID, unix.SYS_SETGROUPS, unix.SYS_SETRESUID, unix.SYS_CAPSET}
+	if v.plan.Groups {
+		if v.firstOf(unix.SYS_SETGROUPS) >= 0 {
+			return errors.New("groups that are set and are to be kept")
+		}
+		chain = slices.Delete(chain, 1, 2)
+	}
 	for i, nr := range chain {
 		at := v.firstOf(nr)
 		if at < 0 {

@@ -104,6 +104,11 @@ var brokenOrder = []brokenPlan{
 	}, "not a filter"},
 	{"V9", "a filter that something else writes", "waiting", func(c *typical) { c.Gate("other", c.prog+8, 8) }, nil, "a filter that the plan writes"},
 	{"V10", "no groups", "", nil, func(p *Plan) { remove(p, unix.SYS_SETGROUPS, 0) }, "setgroups is missing"},
+	{"V10", "groups that are set and kept", "dropped", func(c *typical) { c.KeepGroups() }, nil, "groups that are set and are to be kept"},
+	{"V10", "the user before the group, with groups that are kept", "dropped", func(c *typical) { c.KeepGroups() }, func(p *Plan) {
+		remove(p, unix.SYS_SETGROUPS, 0)
+		swap(p, unix.SYS_SETRESGID, 0)
+	}, "setresuid before setresgid"},
 	{"V10", "no group", "", nil, func(p *Plan) { remove(p, unix.SYS_SETRESGID, 0) }, "setresgid is missing"},
 	{"V10", "no user", "", nil, func(p *Plan) { remove(p, unix.SYS_SETRESUID, 0) }, "setresuid is missing"},
 	{"V10", "no capabilities", "", nil, func(p *Plan) { remove(p, unix.SYS_CAPSET, 0); remove(p, unix.SYS_CAPSET, 0) }, "capset is missing"},

@@ -25,7 +25,7 @@ type Filter struct {
 	// NEW_LISTENER is among them exactly if some rule is SCMP_ACT_NOTIFY: the
 	// listener that seccomp(2) then returns must be sent to the listenerPath.
 	Flags uint32
-	// Warnings are one-line remarks for the log.
+	// Warnings name in one line what is not in the filter because libseccomp does not know it.
 	Warnings []string
 }
 
@@ -135,7 +135,7 @@ func skippedWarning(reply *wire.Reply) string {
 	if more := len(reply.Skipped) - most; more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Sprintf("/linux/seccomp/syscalls: libseccomp %s does not know %s: skipped", reply.Version, strings.Join(names, ", "))
+	return fmt.Sprintf("/linux/seccomp/syscalls: libseccomp %s does not know %s", reply.Version, strings.Join(names, ", "))
 }
 
 func describe(status unix.WaitStatus) string {

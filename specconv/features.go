@@ -28,7 +28,7 @@ func Features() *features.Features {
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 			NetDevices:      &features.NetDevices{Enabled: &yes},
 		},
-		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property."},
+		PotentiallyUnsafeConfigAnnotations: append([]string{"org.systemd.property."}, unsafeAnnotations...),
 	}
 }
 

@@ -152,6 +152,12 @@ var goldenPlans = []goldenPlan{
 		h.Cgroup.Joins = []string{"cpu"}
 		h.Resctrl = []string{"/sys/fs/resctrl/gold/tasks", "/sys/fs/resctrl/gold/mon_groups/c/tasks"}
 	}},
+	{"annotation-groups", `/annotations {"run.oci.keep_original_groups": "1"}
+/process/user {"uid": 1000, "gid": 1000, "additionalGids": [5]}`, nil},
+	{"annotation-context", `/annotations {"run.oci.mount_context_type": "rootcontext"}
+/linux/mountLabel "system_u:object_r:container_file_t:s0"
+/mounts/- {"destination": "/t", "type": "tmpfs", "source": "tmpfs"}`, func(h *Host) { h.SELinux = true }},
+	{"mount-idmap-option", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "idmap=uids=0-1000-10;gids=0-2000-10"]}`, nil},
 	{"cgroup-join", "", func(h *Host) { h.Cgroup.Joins = []string{"cpu", "memory"} }},
 }
 
@@ -178,6 +184,7 @@ var goldenExecs = []goldenPlan{
 	{"exec-without-pid-namespace", `/linux/namespaces [{"type": "mount"}]`, nil},
 	{"exec-without-mount-namespace", `/linux/namespaces [{"type": "pid"}]`, nil},
 	{"exec-without-namespaces", `/linux/namespaces []`, nil},
+	{"exec-annotation-groups", `/annotations {"run.oci.keep_original_groups": ""}`, nil},
 	{"exec-seccomp-pending", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}`, func(h *Host) {
 		h.Filter, h.FilterPending, h.Cgroup.Joins = nil, true, []string{"tasks"}
 	}},

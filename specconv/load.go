@@ -49,13 +49,19 @@ func load(path, name string) (*specs.Spec, []byte, error) {
 // (config.md#extensibility), but a name that comes twice, or that differs from
 // a known one only in case, is refused, because other readers of the same
 // document might take it differently. Of the sections for other platforms only
-// the presence is kept. An absent section linux counts as an empty one.
+// the presence is kept. An absent section linux counts as an empty one. What annotations and mount options of crun say in other words
+// than the specification is in the fields of the specification afterwards.
 func ParseSpec(data []byte) (*specs.Spec, error) {
 	spec, err := parse(data, decodeSpec)
-	if err == nil && spec.Linux == nil {
+	if err != nil {
+		return nil, err
+	}
+	if spec.Linux == nil {
 		spec.Linux = new(specs.Linux)
 	}
-	return spec, err
+	foldAnnotations(spec)
+	ReadIDMaps(spec.Linux, spec.Mounts)
+	return spec, nil
 }
 
 // ParseProcess decodes a process object, as exec --process gets it.

@@ -494,6 +494,12 @@ func (m *machine) becomesRoot(op *plan.Op) bool {
 	return false
 }
 
+// keepsGroups reports whether an annotation leaves the supplementary groups as they are.
+func (m *machine) keepsGroups() bool {
+	value, given := m.spec.Annotations["run.oci.keep_original_groups"]
+	return given && value != "0"
+}
+
 func (m *machine) credentials(op *plan.Op) error {
 	a := op.Args
 	if m.becomesRoot(op) {
@@ -511,7 +517,7 @@ func (m *machine) credentials(op *plan.Op) error {
 			m.groups = append(m.groups, m.half(a[1], i))
 		}
 	case unix.SYS_SETRESUID:
-		m.must(m.uid < 0 && m.gid >= 0 && m.groups != nil, "setresuid again, or before the groups")
+		m.must(m.uid < 0 && m.gid >= 0 && (m.groups != nil) != m.keepsGroups(), "setresuid again, before the groups, or with groups that should have stayed")
 		m.must(a[0] == a[1] && a[1] == a[2], "three different users")
 		m.uid = int64(a[0].Value)
 		if m.uid != 0 {

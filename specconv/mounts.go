@@ -209,7 +209,7 @@ func (c *compiler) label(i int, ctx plan.Reg, fstype string) {
 		return
 	}
 	c.at("set label for mount "+strconv.Itoa(i), "linux", "mountLabel")
-	c.b.FsString(ctx, "context", c.spec.Linux.MountLabel)
+	c.b.FsString(ctx, contextType(c.spec), c.spec.Linux.MountLabel)
 }
 
 // newTarget finds the mount point of a new file system. procfs and sysfs go to real directories only: behind a link, labels

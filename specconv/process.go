@@ -155,10 +155,7 @@ func (c *compiler) dropPrivileges() {
 		c.b.Prctl(unix.PR_SET_KEEPCAPS, 1)
 	}
 	c.b.SetGID(p.User.GID)
-	if c.host.NoSetgroups && len(p.User.AdditionalGids) == 0 {
-		c.b.On(nil, unix.EPERM)
-	}
-	c.b.SetGroups(p.User.AdditionalGids)
+	c.setGroups(p)
 	c.b.SetUID(p.User.UID)
 	if p.User.UID != 0 {
 		c.b.Prctl(unix.PR_SET_KEEPCAPS, 0)
@@ -176,6 +173,18 @@ func (c *compiler) dropPrivileges() {
 	}
 	c.at("set the umask", "process", "user", "umask")
 	c.b.Umask(umask)
+}
+
+// setGroups sets the supplementary groups, unless an annotation keeps those of the caller.
+func (c *compiler) setGroups(p *specs.Process) {
+	if KeepsGroups(c.spec) {
+		c.b.KeepGroups()
+		return
+	}
+	if c.host.NoSetgroups && len(p.User.AdditionalGids) == 0 {
+		c.b.On(nil, unix.EPERM)
+	}
+	c.b.SetGroups(p.User.AdditionalGids)
 }
 
 // dropBounding drops what the container may never gain. Capabilities that are newer than Linux 5.14 are dropped until the

@@ -1,6 +1,7 @@
 package specconv
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
@@ -78,9 +79,11 @@ func checkRoot(r *report, s *specs.Spec) {
 
 func checkMounts(r *report, s *specs.Spec) {
 	r.count(len(s.Mounts), "mounts")
+	linux := cmp.Or(s.Linux, new(specs.Linux))
 	for i := range s.Mounts {
 		checkMount(r, &s.Mounts[i], i)
-		checkIDMap(r, s.Linux, &s.Mounts[i], i)
+		checkIDMap(r, linux, &s.Mounts[i], i)
+		checkIDMapOptions(r, linux, &s.Mounts[i], i)
 	}
 }
 
@@ -122,7 +125,7 @@ func checkIDMap(r *report, l *specs.Linux, m *specs.Mount, i int) {
 	if mapped, _ := IDMapped(m); !mapped {
 		return
 	}
-	if len(m.UIDMappings) == 0 && (l == nil || !hasNamespace(l, specs.UserNamespace)) {
+	if len(m.UIDMappings) == 0 && !hasNamespace(l, specs.UserNamespace) {
 		r.add(at("mounts", i, "options"), "idmap without uidMappings and gidMappings takes those of the container's user namespace, and there is none")
 	}
 	if slices.Contains(m.Options, "remount") {
@@ -180,12 +183,5 @@ func checkHooks(r *report, s *specs.Spec) {
 				r.add(at("hooks", list.name, i, "timeout"), "%d is not greater than zero", *h.Timeout)
 			}
 		}
-	}
-}
-
-func checkAnnotations(r *report, s *specs.Spec) {
-	r.count(len(s.Annotations), "annotations")
-	if _, empty := s.Annotations[""]; empty {
-		r.add(at("annotations", ""), "key must not be an empty string")
 	}
 }

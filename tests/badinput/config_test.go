@@ -22,6 +22,14 @@ var configurations = []bad{
 	{name: "no process", changes: `/process`, want: "/process: process property must not be empty"},
 	{name: "process is a list", changes: `/process []`, want: "parse config.json: /process: expected an object, found an array"},
 	{name: "annotation with an empty name", changes: `/annotations {"": "x"}`, want: "/annotations/: key must not be an empty string"},
+	{name: "annotation for a context type that there is not", changes: `/annotations {"run.oci.mount_context_type": "label"}`, want: `/annotations/run.oci.mount_context_type: "label" is not one of context defcontext fscontext rootcontext`},
+	{name: "annotations with relative sockets", changes: `/annotations {"run.oci.pidfd_receiver": "x", "run.oci.seccomp.receiver": "../x"}`, want: `/annotations/run.oci.pidfd_receiver: "x" is not an absolute path & /annotations/run.oci.seccomp.receiver: "../x" is not an absolute path`},
+	{name: "annotation for a socket that is missing", changes: `/annotations {"run.oci.pidfd_receiver": "/no/such/socket"}`, want: "send the pidfd: connect to socket /no/such/socket: no such file or directory"},
+	{name: "annotation for a virtual machine", changes: `/annotations {"run.oci.handler": "krun"}`, want: "/annotations/run.oci.handler: another kind of container, in a virtual machine or of WebAssembly, is not made by this runtime (config.md#annotations)"},
+	{name: "annotation for another filter", changes: `/annotations {"run.oci.seccomp_bpf_data": "BgAAAAAA/38="}`, want: "/annotations/run.oci.seccomp_bpf_data: a filter in the place of linux.seccomp is not taken from an annotation"},
+	{name: "unknown system call that an annotation makes an error", changes: "/annotations {\"run.oci.seccomp_fail_unknown_syscall\": \"1\"}\n" +
+		`/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["nosuch"], "action": "SCMP_ACT_ERRNO"}]}`, want: `/linux/seccomp/syscalls: libseccomp & does not know "nosuch", and /annotations wants every one known`},
+	{name: "id map of an option without the second half", changes: `/mounts/- {"destination": "/data", "source": "/srv", "options": ["bind", "idmap=uids=0-1-1"]}`, want: "/mounts/4/options/1: want idmap=uids=FROM-TO-COUNT#...;gids=FROM-TO-COUNT#... (config.md#mounts)"},
 	{name: "annotation that is no text", changes: `/annotations {"a": 1}`, want: "parse config.json: /annotations/a: expected a string, found a number"},
 	{name: "vm", changes: `/vm {"kernel": {"path": "/k"}}`, want: "/vm: vm is not supported by this release"},
 

@@ -265,10 +265,23 @@ func TestInjection(t *testing.T) {
 func TestAnnotations(t *testing.T) {
 	b := newBox(t)
 	evil := filepath.Join(b.Dir, "evil")
-	plain := run(b, b.Bundle(`/process/args ["/bin/grep", "-E", "Cap|NoNew|Seccomp:|Uid", "/proc/self/status"]`))
-	res := run(b, b.Bundle(`/process/args ["/bin/grep", "-E", "Cap|NoNew|Seccomp:|Uid", "/proc/self/status"]`, `/annotations { "org.systemd.property.ExecStartPre": "[('/bin/touch', ['/bin/touch', '`+evil+`'], false)]", "org.systemd.property.CollectMode": "'bogus'", "run.oci.handler": "krun", "run.oci.hooks.stdout": "`+evil+`", "run.oci.mount_context_type": "x", "run.oci.delegate-cgroup": "../../..", "run.oci.systemd.subgroup": "../..", "run.oci.seccomp_bpf_data": "AAAA", "run.oci.keep_original_groups": "1", "run.oci.pidfd_receiver": "`+evil+`", "io.podman.annotations.privileged": "TRUE", "org.criu.config": "`+evil+`"}`))
+	const look = `/process/args ["/bin/grep", "-E", "Cap|NoNew|Seccomp:|Uid|Groups", "/proc/self/status"]` + "\n" + `/hooks {"prestart": [{"path": "/bin/echo", "args": ["echo", "said"]}]}`
+	plain := run(b, b.Bundle(look))
+	res := run(b, b.Bundle(look, `/annotations { "org.systemd.property.ExecStartPre": "[('/bin/touch', ['/bin/touch', '`+evil+`'], false)]", "org.systemd.property.CollectMode": "'bogus'", "run.oci.hooks.stdout": "`+evil+`", "run.oci.hooks.stderr": "`+evil+`", "run.oci.delegate-cgroup": "../../..", "run.oci.systemd.subgroup": "../..", "run.oci.systemd.force_cgroup_v1": "/", "run.oci.seccomp.plugins": "`+evil+`", "run.oci.seccomp.receiver": "`+evil+`", "io.podman.annotations.privileged": "TRUE", "module.wasm.image/variant": "compat", "org.criu.config": "`+evil+`"}`))
 	if plain.Code != 0 || res.Code != 0 || plain.Out != res.Out {
 		t.Errorf("with annotations: %d %s%s, without: %d %s%s", res.Code, res.Out, res.Err, plain.Code, plain.Out, plain.Err)
+	}
+	for annotation, words := range map[string]string{
+		`"run.oci.handler": "krun"`:                      "/annotations/run.oci.handler: ",
+		`"run.oci.seccomp_bpf_data": "AAAA"`:             "/annotations/run.oci.seccomp_bpf_data: ",
+		`"run.oci.mount_context_type": "x"`:              "/annotations/run.oci.mount_context_type: ",
+		`"run.oci.pidfd_receiver": "` + evil + `"`:       "send the pidfd: connect to socket ",
+		`"run.oci.pidfd_receiver": "../../etc/passwd"`:   "/annotations/run.oci.pidfd_receiver: ",
+		`"run.oci.seccomp.receiver": "../../etc/passwd"`: "/annotations/run.oci.seccomp.receiver: ",
+	} {
+		if res := run(b, b.Bundle(look, "/annotations {"+annotation+"}")); res.Code != 1 || !strings.Contains(res.Err, words) {
+			t.Errorf("%s: %d %s%s, want %q", annotation, res.Code, res.Out, res.Err, words)
+		}
 	}
 	if _, err := os.Lstat(evil); err == nil {
 		t.Error("a file was made")
