@@ -233,6 +233,8 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 		return nil, k.mapMount(e)
 	case specconv.GateTarget:
 		return nil, k.makeTarget(e)
+	case specconv.GateLink:
+		return nil, k.makeLink(e)
 	case specconv.GateCopyUp:
 		return nil, copyUp(e)
 	case specconv.GateConsole:

@@ -77,6 +77,12 @@ func (r *Runtime) mountFacts(spec *specs.Spec, h *specconv.Host, root string) er
 		if s.Path = m.Source; !filepath.IsAbs(s.Path) {
 			s.Path = filepath.Join(h.Bundle, s.Path)
 		}
+		if bound, copied := specconv.SourceLinks(&m); bound || copied {
+			var err error
+			if s.Link, err = readLink(h.Rootfs, s.Path); err == nil {
+				continue // bound, a link is like a file
+			}
+		}
 		st, err := stat(s.Path)
 		s.Dir = err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR
 		if err == nil && filepath.Clean("/"+m.Destination) == "/proc" && !isProcfs(s.Path) {
@@ -90,14 +96,33 @@ func (r *Runtime) mountFacts(spec *specs.Spec, h *specconv.Host, root string) er
 	return nil
 }
 
-// coveredMode looks up the permissions of a directory in the rootfs, 0 if there is none.
-func coveredMode(rootfs, name string) uint32 {
+// readLink reads the link at a path of the host; below the rootfs it is looked up there. The error is EINVAL if there is something else.
+func readLink(rootfs, name string) (string, error) {
+	rest, inside := strings.CutPrefix(filepath.Clean(name), rootfs+"/")
+	if !inside {
+		return linux.Readlinkat(unix.AT_FDCWD, name)
+	}
+	fd, err := openInside(rootfs, rest, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	return linux.Readlinkat(fd, "")
+}
+
+// openInside looks a name up in a rootfs.
+func openInside(rootfs, name string, flags uint64) (int, error) {
 	root, err := linux.Openat(unix.AT_FDCWD, rootfs, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return 0
+		return -1, err
 	}
 	defer unix.Close(root)
-	fd, err := linux.Openat2(root, strings.TrimLeft(name, "/"), unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	return linux.Openat2(root, strings.TrimLeft(name, "/"), unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+}
+
+// coveredMode looks up the permissions of a directory in the rootfs, 0 if there is none.
+func coveredMode(rootfs, name string) uint32 {
+	fd, err := openInside(rootfs, name, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return 0
 	}

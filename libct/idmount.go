@@ -34,11 +34,14 @@ func (k *mounting) mountAt(pointer string) (i int, m *specs.Mount, err error) {
 func (k *mounting) sendSource(e nsenter.Event) error {
 	name, flags := k.host.Rootfs, unix.O_PATH|unix.O_DIRECTORY
 	if strings.HasPrefix(e.Gate.Pointer, "/mounts/") {
-		i, _, err := k.mountAt(e.Gate.Pointer)
+		i, m, err := k.mountAt(e.Gate.Pointer)
 		if err != nil {
 			return err
 		}
 		name, flags = k.host.Sources[i].Path, unix.O_PATH
+		if bound, _ := specconv.SourceLinks(m); bound {
+			flags |= unix.O_NOFOLLOW
+		}
 	}
 	var file *os.File
 	open := func() error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,38 @@ func (k *mounting) makeTarget(e nsenter.Event) error {
 	}
 	if err := makeInside(int(e.Files[0].Fd()), name, dir); err != nil {
 		return fmt.Errorf("%s: make %q in the rootfs: %w", e.Gate.Pointer, name, err)
+	}
+	return nil
+}
+
+// makeLink makes the symbolic link that a bind mount with copy-symlink stands for. One that is there already must lead to the same.
+func (k *mounting) makeLink(e nsenter.Event) error {
+	i, m, err := k.mountAt(e.Gate.Pointer)
+	if err != nil {
+		return err
+	}
+	if len(e.Files) != 1 {
+		return errors.New("make a symbolic link: no root came with the request")
+	}
+	root, name, link := int(e.Files[0].Fd()), specconv.Destination(m.Destination, k.host.Rootfs), k.host.Sources[i].Link
+	if err := makeInside(root, path.Dir(name), true); err != nil {
+		return fmt.Errorf("/mounts/%d: make %q in the rootfs: %w", i, path.Dir(name), err)
+	}
+	dir, err := linux.Openat2(root, path.Dir(name), unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err == nil {
+		defer unix.Close(dir)
+		symlink := func() error { return unix.Symlinkat(link, dir, path.Base(name)) }
+		if err = symlink(); err == unix.EOVERFLOW {
+			err = asOwner(dir, symlink)
+		}
+	}
+	if errors.Is(err, unix.EEXIST) {
+		if there, readErr := linux.Readlinkat(dir, path.Base(name)); readErr == nil && there == link {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("/mounts/%d: make the symbolic link %q to %q: %w", i, name, link, cause(err))
 	}
 	return nil
 }

@@ -48,6 +48,15 @@ func (b *Builder) OpenHost(reg, name string, flags uint64) Reg {
 	return b.callReg(reg, unix.SYS_OPENAT2, cwd, Ptr(b.String(name)), Ptr(how), Imm(24))
 }
 
+// hostLink marks the look-up of a source that may be a link itself; those that must be device nodes have no such mark.
+const hostLink = unix.RESOLVE_NO_MAGICLINKS
+
+// OpenHostLink resolves a path of the host to the link that is there, or to what else is there: a source like that of OpenHost.
+func (b *Builder) OpenHostLink(reg, name string) Reg {
+	how := b.words(unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0, hostLink)
+	return b.callReg(reg, unix.SYS_OPENAT2, cwd, Ptr(b.String(name)), Ptr(how), Imm(24))
+}
+
 // OpenHostProc opens the host's procfs and proves that it is one; to is room for a struct statfs. Only before anything is
 // joined or mounted.
 func (b *Builder) OpenHostProc(to Data) Reg {

@@ -21,7 +21,7 @@ func (v *verifier) class(op *Op, r *rule) Class {
 	switch op.Nr {
 	case unix.SYS_OPENAT2:
 		name, _ := v.plan.text(op.Args[1])
-		return openClass(op, dir, v.plan.word(op.Args[2], 0), string(name))
+		return openClass(op, dir, v.plan.word(op.Args[2], 0), v.plan.word(op.Args[2], 2), string(name))
 	case unix.SYS_OPEN_TREE:
 		switch {
 		case dir == HostDir:
@@ -37,8 +37,10 @@ func (v *verifier) class(op *Op, r *rule) Class {
 	return r.result
 }
 
-func openClass(op *Op, dir Class, flags uint64, name string) Class {
+func openClass(op *Op, dir Class, flags, resolve uint64, name string) Class {
 	switch {
+	case op.Args[0] == cwd && resolve == hostLink:
+		return HostSource
 	case op.Args[0] == cwd && flags&(unix.O_DIRECTORY|unix.O_NOFOLLOW) == unix.O_DIRECTORY|unix.O_NOFOLLOW:
 		return HostProc
 	case op.Args[0] == cwd && flags&unix.O_DIRECTORY != 0:
@@ -103,7 +105,7 @@ func checkOpen(v *verifier, op *Op) error {
 		return errors.New("without O_CLOEXEC, or with a flag that is not permitted")
 	}
 	if op.Args[0] == cwd {
-		return v.hostOpen(op, name, flags)
+		return v.hostOpen(op, name, flags, resolve)
 	}
 	dir := v.state[op.Args[0].Value] &^ attached
 	if resolve&unix.RESOLVE_NO_MAGICLINKS == 0 || resolve&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) == 0 {
@@ -141,12 +143,15 @@ func checkOpen(v *verifier, op *Op) error {
 }
 
 // hostOpen: a host object is only named before any container name is, and a node is proven at once.
-func (v *verifier) hostOpen(op *Op, name string, flags uint64) error {
+func (v *verifier) hostOpen(op *Op, name string, flags, resolve uint64) error {
 	if v.moved {
 		return errors.New("a name of the host after the first mount was attached (CVE-2021-30465)")
 	}
 	if flags&unix.O_PATH == 0 || !strings.HasPrefix(name, "/") {
 		return errors.New("a name of the host without O_PATH, or a relative one")
+	}
+	if resolve == hostLink {
+		return v.wants(flags&^unix.O_CLOEXEC == unix.O_PATH|unix.O_NOFOLLOW, "those of a source that may be a link")
 	}
 	switch flags & (unix.O_DIRECTORY | unix.O_NOFOLLOW) {
 	case 0, unix.O_DIRECTORY:

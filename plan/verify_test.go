@@ -155,6 +155,17 @@ var brokenNames = []brokenPlan{
 		binary.LittleEndian.PutUint64(p.Data[how:], unix.O_RDWR|unix.O_CLOEXEC)
 	}, "without O_PATH"},
 	{"V2", "a host node that nothing proves", "captured", func(c *typical) { c.OpenHost("", "/dev/zero", unix.O_NOFOLLOW) }, nil, "statx does not prove"},
+	{"V2", "a source that may be a link with other flags", "captured", func(c *typical) { c.OpenHostLink("", "/srv/link") }, func(p *Plan) {
+		for i := range p.Ops {
+			if op := &p.Ops[i]; op.Nr == unix.SYS_OPENAT2 && op.Args[0] == cwd && p.word(op.Args[2], 2) == hostLink {
+				binary.LittleEndian.PutUint64(p.Data[op.Args[2].Value:], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+			}
+		}
+	}, "not those of a source that may be a link"},
+	{"V2", "a link of the host in the place of a device", "captured", func(c *typical) { c.CloneTree("", c.OpenHostLink("", "/dev/null"), false) }, func(p *Plan) {
+		late := nth(p, unix.SYS_OPEN_TREE, 2).Result
+		nth(p, unix.SYS_MOVE_MOUNT, 6).Args[0] = Val(late)
+	}, "a mount after something was masked"},
 	{"V2", "a host node with another number's proof", "", nil, func(p *Plan) { nthKind(p, Test, 0).Args[2] = Imm(0xff) }, "statx does not prove"},
 	{"V2", "a host node that passes when it is wrong", "", nil, func(p *Plan) { nthKind(p, Test, 0).Args[4] = Imm(0) }, "statx does not prove"},
 	{"V2", "a host node that may be a regular file", "", nil, func(p *Plan) { nthKind(p, Test, 1).Args[3] = Imm(unix.S_IFREG) }, "statx does not prove"},

@@ -185,7 +185,11 @@ func ValidateMounts(spec *specs.Spec, mounts []specs.Mount) error {
 		if slices.Contains(mounts[i].Options, "remount") {
 			r.add(at("mounts", i, "options"), "a mount that is in place can't be changed, only removed and added again")
 		}
-		if !parseMountOptions(mounts[i].Options).bind && slices.Contains(shownNamespaces, mounts[i].Type) {
+		s := parseMountOptions(mounts[i].Options)
+		if s.copyLink || s.sourceLink || s.targetLink {
+			r.add(at("mounts", i, "options"), "what is made of a link could not be found again to be removed")
+		}
+		if !s.bind && slices.Contains(shownNamespaces, mounts[i].Type) {
 			r.add(at("mounts", i, "type"), "file system %q can't come into a running container: masked and read-only paths would not be so in it", mounts[i].Type)
 		}
 	}

@@ -38,6 +38,12 @@ var goldenPlans = []goldenPlan{
 	{"bind-recursive-readonly", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rro", "rnosuid", "rslave"]}`, nil},
 	{"bind-clears", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rw", "suid", "dev", "exec", "relatime"]}`, nil},
 	{"bind-in-rootfs", `/mounts/- {"destination": "/copy", "type": "bind", "source": "rootfs/etc", "options": ["rbind", "ro"]}`, nil},
+	{"bind-links", `/mounts/- {"destination": "/a", "source": "/srv/link.a", "options": ["bind", "src-nofollow", "ro"]}
+/mounts/- {"destination": "/etc/b", "source": "/srv/file.b", "options": ["bind", "dest-nofollow"]}
+/mounts/- {"destination": "/c", "source": "rootfs/etc/c.d", "options": ["bind", "src-nofollow"]}
+/mounts/- {"destination": "/d", "source": "/srv/file.d", "options": ["bind", "copy-symlink"]}`, nil},
+	{"bind-link-copied", `/mounts/- {"destination": "/etc/localtime", "source": "/etc/localtime", "options": ["bind", "copy-symlink"]}`, func(h *Host) { h.Sources[0].Link = "../zoneinfo/UTC" }},
+	{"bind-link-in-user-namespace", goldenUser + `/mounts/- {"destination": "/a", "source": "/srv/link.a", "options": ["bind", "src-nofollow"]}`, inUser},
 	{"bind-in-sysfs", goldenSys + `/mounts/- {"destination": "/sys/fs/bpf", "type": "bind", "source": "/sys/fs/bpf", "options": ["rbind"]}`, nil},
 	{"cgroup-v2", goldenSys + `/mounts/- {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]}
 /linux/namespaces/- {"type": "cgroup"}`, nil},

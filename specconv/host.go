@@ -59,6 +59,7 @@ type Hierarchy struct {
 type Source struct {
 	Path string // bind: absolute path of the source
 	Dir  bool   // bind: the source is a directory
+	Link string // bind with copy-symlink: what the source leads to, if it is a link
 	Mode uint32 // tmpfs: permission bits of the directory that it covers, if that is there already; 0: unknown
 }
 
@@ -83,6 +84,7 @@ const (
 	GateSource     = "open it as the host's root" // answer: the descriptor
 	GateIDMap      = "map the ids of the mount"   // the detached mount was sent
 	GateTarget     = "make the mount point"       // the root was sent: make what the mount at the pointer needs
+	GateLink       = "make the symbolic link"     // the root was sent
 	GateCopyUp     = "copy the directory up"      // the directory and the tmpfs were sent
 	GateNetDevices = "move the network devices"
 	GateHooks      = "run the hooks before the start" // prestart, createRuntime, createContainer

@@ -624,7 +624,8 @@ func (m *machine) container() {
 	}
 	m.must(slices.IsSorted(m.order), "mounts in the order %v", m.order)
 	for i, mount := range s.Mounts {
-		m.must(slices.Contains(mount.Options, "remount") || slices.Contains(m.order, i), "/mounts/%d is not mounted", i)
+		copied := slices.Contains(mount.Options, "copy-symlink") && m.host.Sources[i].Link != ""
+		m.must(copied || slices.Contains(mount.Options, "remount") || slices.Contains(m.order, i), "/mounts/%d is not mounted", i)
 	}
 	m.restrictions("maskedPaths", s.Linux.MaskedPaths, nil)
 	m.restrictions("readonlyPaths", s.Linux.ReadonlyPaths, s.Linux.MaskedPaths)

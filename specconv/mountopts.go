@@ -27,18 +27,23 @@ const (
 	rbind
 	remount
 	copyUp
-	idmap // IDMapped looks for the words themselves
+	idmap      // IDMapped looks for the words themselves
+	copyLink   // crun's: a source that is a link is made anew at the destination
+	sourceLink // crun's: a source that is a link is bound itself
+	targetLink // crun's: a destination that is a link is covered itself
 )
 
 const atime = unix.MOUNT_ATTR__ATIME
 
-// mountOptions is the whole table, sorted. `silent` and `loud` have no meaning in the mount API of Linux 5.2 and later
+// mountOptions is the whole table, sorted, with three words of crun. `silent` and `loud` have no meaning in the mount API of Linux 5.2 and later
 // (they kept the kernel from logging); iversion is given to the file system, which is where the kernel looks for it.
 var mountOptions = []mountOption{
 	{name: "async", super: "async"},
 	{name: "atime", clear: unix.MOUNT_ATTR_NOATIME | atime},
 	{name: "bind", special: bind},
+	{name: "copy-symlink", special: copyLink},
 	{name: "defaults", special: ignored},
+	{name: "dest-nofollow", special: targetLink},
 	{name: "dev", clear: unix.MOUNT_ATTR_NODEV},
 	{name: "diratime", clear: unix.MOUNT_ATTR_NODIRATIME},
 	{name: "dirsync", super: "dirsync"},
@@ -91,6 +96,7 @@ var mountOptions = []mountOption{
 	{name: "shared", propagation: unix.MS_SHARED},
 	{name: "silent", special: ignored},
 	{name: "slave", propagation: unix.MS_SLAVE},
+	{name: "src-nofollow", special: sourceLink},
 	{name: "strictatime", set: unix.MOUNT_ATTR_STRICTATIME, clear: atime},
 	{name: "suid", clear: unix.MOUNT_ATTR_NOSUID},
 	{name: "symfollow", clear: unix.MOUNT_ATTR_NOSYMFOLLOW},
@@ -128,6 +134,9 @@ type mountSettings struct {
 	propagationRecursive bool
 	bind, rbind, remount bool
 	copyUp               bool
+	copyLink             bool
+	sourceLink           bool
+	targetLink           bool
 	parameters           []parameter // flags of the superblock and what the file system itself understands
 }
 
@@ -170,6 +179,12 @@ func (s *mountSettings) apply(o mountOption, index int) {
 		s.remount = true
 	case copyUp:
 		s.copyUp = true
+	case copyLink:
+		s.copyLink = true
+	case sourceLink:
+		s.sourceLink = true
+	case targetLink:
+		s.targetLink = true
 	}
 	switch {
 	case o.propagation != 0:

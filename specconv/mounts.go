@@ -56,6 +56,8 @@ func (c *compiler) attachMounts() {
 		switch {
 		case s.remount:
 			c.remount(i)
+		case s.bind && s.copyLink && c.source(i).Link != "":
+			c.copyLink(i)
 		case s.bind:
 			c.attachBind(i)
 		case m.Type == "cgroup" && !c.host.Cgroup.V2:
@@ -76,7 +78,7 @@ func (c *compiler) attachBind(i int) {
 	if from == plan.NoReg {
 		rest, _ := within(c.source(i).Path, c.host.Rootfs)
 		c.at("open source "+strconv.Quote(m.Source)+" in the rootfs", "mounts", i)
-		from = c.b.Open("", c.root, rest, unix.O_PATH, plan.InRoot)
+		from = c.b.Open("", c.root, rest, unix.O_PATH|c.settings[i].sourceFlags(), plan.InRoot)
 	}
 	c.placeBind(i, name, c.copySource(i, from))
 }
@@ -93,9 +95,20 @@ func (c *compiler) copySource(i int, from plan.Reg) plan.Reg {
 
 func (c *compiler) placeBind(i int, name string, source plan.Reg) {
 	c.at("open mount point "+strconv.Quote(c.spec.Mounts[i].Destination), "mounts", i)
-	to := c.target("", name, c.source(i).Dir)
+	var to plan.Reg
+	if c.settings[i].targetLink {
+		to = c.linkTarget(name)
+	} else {
+		to = c.target("", name, c.source(i).Dir)
+	}
 	c.attach(i, source, to, place{name: name})
 	c.b.Close(source)
+}
+
+// copyLink has the parent make a link like the source, or find it there.
+func (c *compiler) copyLink(i int) {
+	c.at(GateLink, "mounts", i)
+	c.askFor(GateLink)
 }
 
 // attach moves a detached mount to its place.
@@ -274,13 +287,29 @@ func (c *compiler) target(reg, name string, dir bool) plan.Reg {
 	c.askFor(GateTarget)
 	c.b.OpenInto(to, c.root, rest, flags, plan.InRoot)
 	c.b.Bind(found)
+	c.refuseProc(to)
+	return to
+}
+
+// linkTarget opens what is at a name, a link if there is one. It must be there.
+func (c *compiler) linkTarget(name string) plan.Reg {
+	base, rest := c.base(name)
+	resolve := uint64(plan.InRoot)
+	if base.own {
+		resolve = plan.Beneath
+	}
+	to := c.b.Open("", base.mount, rest, unix.O_PATH|unix.O_NOFOLLOW, resolve)
+	c.refuseProc(to) // there, links lead to processes
+	return to
+}
+
+func (c *compiler) refuseProc(to plan.Reg) {
 	c.b.Step("check that the place is not in procfs")
 	ok := c.b.Label()
 	c.b.StatFS(to, c.scratch)
 	c.b.SkipUnless(ok, c.scratch, 8, 1<<64-1, procMagic)
 	c.b.Fail(unix.EXDEV)
 	c.b.Bind(ok)
-	return to
 }
 
 // askFor has the parent make what is missing below the root: parts of the name may be links, even dangling ones, and

@@ -28,14 +28,14 @@ func (c *compiler) captureSources() {
 		if m.Type == "cgroup" && !c.host.Cgroup.V2 && !c.has(specs.CgroupNamespace) {
 			c.captureHierarchies(i)
 		}
-		if !s.bind || s.remount {
+		if !s.bind || s.remount || s.copyLink && c.source(i).Link != "" {
 			continue
 		}
 		if _, in := within(c.source(i).Path, c.host.Rootfs); in {
 			continue
 		}
 		c.at("open source "+strconv.Quote(c.sourceName(i)), "mounts", i)
-		c.sources[i] = c.openHost("", c.source(i).Path, 0)
+		c.sources[i] = c.openHost("", c.source(i).Path, s.sourceFlags())
 	}
 }
 
@@ -50,17 +50,34 @@ func (c *compiler) source(i int) Source {
 // openHost opens a path of the host. In a user namespace its root may have no way there where the host's root has: then the parent
 // opens it, in this mount namespace, so that what the host has locked stays locked.
 func (c *compiler) openHost(reg, name string, flags uint64) plan.Reg {
+	open := func() plan.Reg { return c.b.OpenHost(reg, name, flags) }
+	if flags == unix.O_NOFOLLOW {
+		open = func() plan.Reg { return c.b.OpenHostLink(reg, name) }
+	}
 	if !c.has(specs.UserNamespace) {
-		return c.b.OpenHost(reg, name, flags)
+		return open()
 	}
 	refused, done := c.b.Label(), c.b.Label()
 	c.b.On(refused, unix.EACCES)
-	fd := c.b.OpenHost(reg, name, flags)
+	fd := open()
 	c.b.Skip(done)
 	c.b.Bind(refused)
-	c.b.GateFD(GateSource, c.scratch, scratchSize, fd, flags)
+	c.b.GateFD(GateSource, c.scratch, scratchSize, fd, flags&unix.O_DIRECTORY)
 	c.b.Bind(done)
 	return fd
+}
+
+// sourceFlags are those for the look-up of the source.
+func (s *mountSettings) sourceFlags() uint64 {
+	if s.sourceLink {
+		return unix.O_NOFOLLOW
+	}
+	return 0
+}
+
+// SourceLinks says whether a source that is a link is bound itself, or made anew at the destination.
+func SourceLinks(m *specs.Mount) (bound, copied bool) {
+	return slices.Contains(m.Options, "src-nofollow"), slices.Contains(m.Options, "copy-symlink")
 }
 
 // sourceName is how a message calls the source of a mount: as config.json does, unless the host's directory has taken its place.

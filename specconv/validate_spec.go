@@ -113,11 +113,24 @@ func checkMount(r *report, m *specs.Mount, i int) {
 		r.add(at("mounts", i, "destination"), "%.100q cannot be mounted because it is not of type proc", m.Destination)
 	}
 
+	checkLinkOptions(r, m, i)
 	if (len(m.UIDMappings) == 0) != (len(m.GIDMappings) == 0) {
 		r.add(at("mounts", i), "uidMappings and gidMappings must be specified along with each other")
 	}
 	checkMappingList(r, m.UIDMappings, "mounts", i, "uidMappings")
 	checkMappingList(r, m.GIDMappings, "mounts", i, "gidMappings")
+}
+
+// checkLinkOptions: crun's words about links are for bind mounts, and one of them makes no mount of a link.
+func checkLinkOptions(r *report, m *specs.Mount, i int) {
+	s := parseMountOptions(m.Options)
+	switch {
+	case !s.copyLink && !s.sourceLink && !s.targetLink:
+	case !s.bind || s.remount:
+		r.add(at("mounts", i, "options"), "copy-symlink, src-nofollow and dest-nofollow are for bind mounts")
+	case s.copyLink && (s.sourceLink || s.targetLink):
+		r.add(at("mounts", i, "options"), "copy-symlink does not go together with src-nofollow and dest-nofollow")
+	}
 }
 
 // checkIDMap applies the rules for id-mapped mounts (config.md#mounts, the options idmap and ridmap).

@@ -94,6 +94,7 @@ const everything = `
 var more = map[string]string{
 	"gate-map the ids of the user namespace": inUser,
 	"gate-map the ids of the mount":          `/mounts/- {"destination": "/mapped", "type": "tmpfs", "source": "tmpfs", "uidMappings": [{"size": 1}], "gidMappings": [{"size": 1}]}`,
+	"gate-make the symbolic link":            `/mounts/- {"destination": "/etc/link", "type": "bind", "source": "/proc/mounts", "options": ["bind", "copy-symlink"]}`,
 	// No root but the host's own gets into /root.
 	"gate-open it as the host's root": strings.ReplaceAll(inUser, `"hostID": 0`, `"hostID": 100000`) + `
 /mounts/- {"destination": "/roots", "type": "bind", "source": "/root/.", "options": ["rbind", "ro"]}`,

@@ -139,6 +139,9 @@ func (b *bundle) mountWith(word string) {
 		m.UIDMappings = []specs.LinuxIDMapping{{HostID: 100000, Size: 1000}}
 		m.GIDMappings = m.UIDMappings
 		fallthrough
+	case strings.Contains(word, "-"): // about links
+		b.makeDirs("rootfs/with")
+		m.Source, m.Type, m.Options = source(b, "source", softBits, "below"), "none", []string{"rbind", word}
 	case word == "bind", strings.HasPrefix(word, "r") && word != "ro" && word != "rw":
 		m.Source, m.Type, m.Options = source(b, "source", softBits, "below"), "none", []string{"rbind", word}
 	}
