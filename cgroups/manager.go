@@ -56,6 +56,9 @@ type Manager interface {
 	PlaceSub(paths []string) (*Placement, error)
 	// PlaceBeside is Place for the cgroup that process pid is in at the moment, which must be the container's or one below.
 	PlaceBeside(pid int) (*Placement, error)
+	// Delegate makes a cgroup of that name below the container's, without limits of its own, gives it to a user, and puts a process
+	// into it. Cgroup v2 alone.
+	Delegate(name string, owner uint32, pid int) error
 	// Pids lists the processes, with those of sub-cgroups when recursive, as seen from the caller's pid namespace.
 	Pids(recursive bool) ([]int, error)
 	// Kill sends SIGKILL to all inside, sub-cgroups and frozen processes included. It does not wait for their end.

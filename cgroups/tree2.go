@@ -95,7 +95,7 @@ func (d *dir) lived() bool {
 
 // delegate gives the cgroup to a user: the directory and the files that the kernel names as safe to hand over
 // (cgroup-v2.rst, "Model of Delegation"). Limits stay out of its reach.
-func (m *v2) delegate(uid int) error {
+func (m *dir) delegate(uid int) error {
 	if err := m.open(); err != nil {
 		return err
 	}
@@ -122,4 +122,29 @@ func delegated(list string) ([]string, error) {
 		return []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}, nil
 	}
 	return strings.Fields(string(names)), err
+}
+
+func (m *v2) Delegate(name string, owner uint32, pid int) error {
+	if m.absent {
+		return errAbsent
+	}
+	defer m.close()
+	if err := m.open(); err != nil {
+		return err
+	}
+	below := newDir(m.path + "/" + name)
+	defer below.close()
+	if err := unix.Mkdirat(m.fd, name, 0o755); err != nil && err != unix.EEXIST {
+		return &os.PathError{Op: "make cgroup", Path: below.path, Err: err}
+	}
+	if owner != 0 {
+		if err := below.delegate(int(owner)); err != nil {
+			return err
+		}
+	}
+	return below.write("cgroup.procs", itoa(int64(pid)))
+}
+
+func (m *v1) Delegate(string, uint32, int) error {
+	return errors.New("make a cgroup for the container to use as it likes: cgroup v1 is not delegated")
 }

@@ -69,9 +69,6 @@ func (k *creation) create(detached bool) (err error) {
 	if err := checkConsole(k.spec.Process.Terminal, detached, k.o.ConsoleSocket); err != nil {
 		return err
 	}
-	if ignored := specconv.IgnoredAnnotations(k.spec); len(ignored) > 0 {
-		k.r.warn("/annotations: %s: not served by this runtime", strings.Join(ignored, ", "))
-	}
 	if k.host, err = k.r.hostFacts(k.spec, k.o); err != nil {
 		return err
 	}
@@ -93,6 +90,9 @@ func (k *creation) create(detached bool) (err error) {
 	}
 	if err := k.offerNotify(); err != nil {
 		return err
+	}
+	if ignored := specconv.IgnoredAnnotations(k.spec, k.host.Cgroup.V2); len(ignored) > 0 {
+		k.r.warn("/annotations: %s: not served by this runtime", strings.Join(ignored, ", "))
 	}
 	if err := k.makeGate(); err != nil {
 		return err
@@ -223,6 +223,8 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 	case specconv.GateCgroup:
 		k.cgroupConfig.Pid = k.process.Pid
 		return nil, k.createCgroup()
+	case specconv.GateDelegate:
+		return nil, k.cgroup.Delegate(specconv.DelegateCgroup(k.spec), k.cgroupConfig.Owner, k.process.Pid)
 	case specconv.GateIDs:
 		return nil, k.mapIDs()
 	case specconv.GateOffsets:

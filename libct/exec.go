@@ -209,7 +209,11 @@ func (x *execution) facts() (err error) {
 		x.place = &cgroups.Placement{}
 		return err
 	}
-	if x.place, err = m.PlaceSub(x.o.Cgroups); err != nil && len(x.o.Cgroups) == 0 {
+	delegated := specconv.DelegateCgroup(x.spec) != "" && m.State().Version == cgroups.V2 && len(x.o.Cgroups) == 0
+	if !delegated {
+		x.place, err = m.PlaceSub(x.o.Cgroups)
+	}
+	if delegated || err != nil && len(x.o.Cgroups) == 0 {
 		// The container may have moved its processes to sub-cgroups: there is room beside its init.
 		x.place, err = m.PlaceBeside(x.c.rec.Pid)
 	}

@@ -11,6 +11,7 @@ import (
 // Annotations that crun serves and that mean the same here. Whoever may write annotations often may write nothing else of
 // config.json, so one that gives more than config.json could ask for, or has the runtime open files, is not among them.
 const (
+	annotateDelegate     = "run.oci.delegate-cgroup"
 	annotateKeepGroups   = "run.oci.keep_original_groups"
 	annotateContextType  = "run.oci.mount_context_type"
 	annotatePidfdSocket  = "run.oci.pidfd_receiver"
@@ -23,6 +24,12 @@ var servedAnnotations = []struct {
 	name  string
 	check func(value string) string
 }{
+	{annotateDelegate, func(value string) string {
+		if isCgroupName(value) || value == "" {
+			return ""
+		}
+		return strconv.Quote(value) + " is not a name for a cgroup: at most 128 letters, digits and any of _-., and no dot first"
+	}},
 	{annotateKeepGroups, anyValue},
 	{annotateContextType, func(value string) string {
 		if slices.Contains(contextTypes, value) {
@@ -56,7 +63,6 @@ var refusedAnnotations = map[string]string{
 // ignoredAnnotations are known and left out: the container is as config.json says.
 var ignoredAnnotations = []string{
 	"module.wasm.image/variant",
-	"run.oci.delegate-cgroup",
 	"run.oci.hooks.stderr",
 	"run.oci.hooks.stdout",
 	"run.oci.seccomp.plugins",
@@ -90,9 +96,21 @@ func checkAnnotations(r *report, s *specs.Spec) {
 	}
 }
 
+func isCgroupName(name string) bool {
+	return name != "" && len(name) <= 128 && name[0] != '.' && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z') && !strings.ContainsRune("_-.", r)
+	})
+}
+
+// DelegateCgroup is the name of a cgroup below the container's in which its processes are, "" for none.
+func DelegateCgroup(s *specs.Spec) string { return s.Annotations[annotateDelegate] }
+
 // IgnoredAnnotations are those of the configuration that another runtime would serve. One that asks for nothing (the subgroup "") is not
 // among them.
-func IgnoredAnnotations(s *specs.Spec) (list []string) {
+func IgnoredAnnotations(s *specs.Spec, cgroupV2 bool) (list []string) {
+	if !cgroupV2 && DelegateCgroup(s) != "" {
+		list = append(list, annotateDelegate)
+	}
 	for _, name := range ignoredAnnotations {
 		if len(s.Annotations) > 0 && s.Annotations[name] != "" {
 			list = append(list, name)

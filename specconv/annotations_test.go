@@ -36,7 +36,14 @@ func TestAnnotations(t *testing.T) {
 		{"run.oci.systemd.force_cgroup_v1", "/sys/fs/cgroup/systemd", "", "run.oci.systemd.force_cgroup_v1"},
 		{"run.oci.systemd.subgroup", "../..", "", "run.oci.systemd.subgroup"},
 		{"run.oci.systemd.subgroup", "", "", ""},
-		{"run.oci.delegate-cgroup", "x", "", "run.oci.delegate-cgroup"},
+		{annotateDelegate, "Pay_load-1", "", ""},
+		{annotateDelegate, "", "", ""},
+		{annotateDelegate, "../x", `"../x" is not a name for a cgroup`, ""},
+		{annotateDelegate, "init.scope", "", ""},
+		{annotateDelegate, ".x", "is not a name for a cgroup", ""},
+		{annotateDelegate, "..", "is not a name for a cgroup", ""},
+		{annotateDelegate, "a\nb", "is not a name for a cgroup", ""},
+		{annotateDelegate, strings.Repeat("x", 129), "is not a name for a cgroup", ""},
 		{"run.oci.timens_offset", "1", "", "run.oci.timens_offset"},
 		{"module.wasm.image/variant", "compat", "", "module.wasm.image/variant"},
 		{"run.oci.something", "new", "", ""},
@@ -53,15 +60,19 @@ func TestAnnotations(t *testing.T) {
 		if c.problem == "" && err != nil || c.problem != "" && (err == nil || !strings.Contains(err.Error(), place) || !strings.Contains(err.Error(), c.problem)) {
 			t.Errorf("%s %q: %v, want %q", c.name, c.value, err, c.problem)
 		}
-		if got := strings.Join(IgnoredAnnotations(spec), " "); got != c.ignored {
+		if got := strings.Join(IgnoredAnnotations(spec, true), " "); got != c.ignored {
 			t.Errorf("%s %q: ignored %q, want %q", c.name, c.value, got, c.ignored)
 		}
+	}
+	spec := &specs.Spec{Annotations: map[string]string{annotateDelegate: "x", "run.oci.timens_offset": "1"}}
+	if got := IgnoredAnnotations(spec, false); !slices.Equal(got, []string{annotateDelegate, "run.oci.timens_offset"}) {
+		t.Errorf("on cgroup v1 ignored: %q", got)
 	}
 	for _, a := range servedAnnotations {
 		if _, refused := refusedAnnotations[a.name]; refused || slices.Contains(ignoredAnnotations, a.name) {
 			t.Errorf("%s is served, and it is not", a.name)
 		}
-		if listed := slices.Contains(Features().PotentiallyUnsafeConfigAnnotations, a.name); listed == (a.name == annotateKnownSyscall) {
+		if listed := slices.Contains(Features().PotentiallyUnsafeConfigAnnotations, a.name); listed == (a.name == annotateKnownSyscall || a.name == annotateDelegate) {
 			t.Errorf("%s is listed as unsafe: %v", a.name, listed)
 		}
 	}

@@ -158,6 +158,8 @@ var goldenPlans = []goldenPlan{
 		h.Cgroup.Joins = []string{"cpu"}
 		h.Resctrl = []string{"/sys/fs/resctrl/gold/tasks", "/sys/fs/resctrl/gold/mon_groups/c/tasks"}
 	}},
+	{"annotation-delegate", `/annotations {"run.oci.delegate-cgroup": "payload"}
+/linux/namespaces/- {"type": "cgroup"}`, nil},
 	{"annotation-groups", `/annotations {"run.oci.keep_original_groups": "1"}
 /process/user {"uid": 1000, "gid": 1000, "additionalGids": [5]}`, nil},
 	{"annotation-context", `/annotations {"run.oci.mount_context_type": "rootcontext"}

@@ -81,6 +81,7 @@ const (
 	GateIDs        = "map the ids of the user namespace"
 	GateOffsets    = "set the offsets of the time namespace"
 	GateCgroup     = "wait for the cgroup"        // the process is to be put into its cgroup
+	GateDelegate   = "enter the delegated cgroup" // one below the container's
 	GateSource     = "open it as the host's root" // answer: the descriptor
 	GateIDMap      = "map the ids of the mount"   // the detached mount was sent
 	GateTarget     = "make the mount point"       // the root was sent: make what the mount at the pointer needs

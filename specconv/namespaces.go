@@ -183,6 +183,10 @@ func (c *compiler) joinNamespaces() {
 		c.at("make the cgroup namespace", "linux", "namespaces", index)
 		c.b.Unshare(unix.CLONE_NEWCGROUP)
 	}
+	if DelegateCgroup(c.spec) != "" && c.host.Cgroup.V2 { // the container's own cgroup is the root of that namespace
+		c.at(GateDelegate, "annotations", annotateDelegate)
+		c.b.Gate(GateDelegate, c.scratch, scratchSize)
+	}
 }
 
 func (c *compiler) waitForNetDevices() {

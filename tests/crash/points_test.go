@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"husk/tests/internal/harness"
 )
 
@@ -94,6 +96,7 @@ const everything = `
 var more = map[string]string{
 	"gate-map the ids of the user namespace": inUser,
 	"gate-map the ids of the mount":          `/mounts/- {"destination": "/mapped", "type": "tmpfs", "source": "tmpfs", "uidMappings": [{"size": 1}], "gidMappings": [{"size": 1}]}`,
+	"gate-enter the delegated cgroup":        `/annotations {"run.oci.delegate-cgroup": "x"}`,
 	"gate-make the symbolic link":            `/mounts/- {"destination": "/etc/link", "type": "bind", "source": "/proc/mounts", "options": ["bind", "copy-symlink"]}`,
 	// No root but the host's own gets into /root.
 	"gate-open it as the host's root": strings.ReplaceAll(inUser, `"hostID": 0`, `"hostID": 100000`) + `
@@ -123,6 +126,9 @@ func TestStopPoints(t *testing.T) {
 			if point == "gate-wait for the cgroup" {
 				t.Skip("only --systemd-cgroup comes to it, which needs systemd")
 			}
+			if point == "gate-enter the delegated cgroup" && !onlyV2() {
+				t.Skip("only cgroup v2 comes to it, and this machine has v1")
+			}
 			switch command {
 			case "create":
 				t.Run("create", func(t *testing.T) { killedAtCreate(t, point, "create") })
@@ -144,6 +150,12 @@ func TestStopPoints(t *testing.T) {
 			}
 		})
 	}
+}
+
+// onlyV2 reports whether the machine has cgroup v2 and no v1 beside it.
+func onlyV2() bool {
+	var fs unix.Statfs_t
+	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
 }
 
 // console makes a socket that takes terminals, agent one that takes listeners of filters. Nobody reads what is sent.

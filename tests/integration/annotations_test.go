@@ -141,7 +141,7 @@ func TestAnnotationsIgnored(t *testing.T) {
 		out := b.path("hook output")
 		b.hook("prestart")
 		for name, value := range map[string]string{
-			"run.oci.hooks.stdout": out, "run.oci.hooks.stderr": out, "run.oci.systemd.subgroup": "../..", "run.oci.delegate-cgroup": "x",
+			"run.oci.hooks.stdout": out, "run.oci.hooks.stderr": out, "run.oci.systemd.subgroup": "../..", "run.oci.timens_offset": "1",
 			"run.oci.anything": "x", "org.criu.config": out, "org.example": "y",
 		} {
 			b.annotate(name, value)
@@ -155,7 +155,7 @@ func TestAnnotationsIgnored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const want = "/annotations: run.oci.delegate-cgroup, run.oci.hooks.stderr, run.oci.hooks.stdout, run.oci.systemd.subgroup: not served by this runtime"
+		const want = "/annotations: run.oci.hooks.stderr, run.oci.hooks.stdout, run.oci.systemd.subgroup, run.oci.timens_offset: not served by this runtime"
 		if text := string(data); strings.Count(text, want) != 1 || strings.Count(text, "\n") != 1 {
 			t.Errorf("log: %s", text)
 		}
@@ -180,5 +180,47 @@ func TestIDMapOption(t *testing.T) {
 		b.mountsMust("add", specs.Mount{Destination: "/place", Source: "src", Options: []string{"bind", "idmap=uids=3-7-1;gids=4-8-1"}})
 		equal(t, "owner in a mount that was added", fields(b.look(nil, "stat:/place/file").Probes["stat:/place/file"]), "100644 7 8 1")
 		b.must("delete", "--force", b.id)
+	})
+}
+
+// The container's processes are in a cgroup below its own, which is the root of what they see and has no process: so they may pass
+// controllers on. Cgroup v1 can't do that.
+func TestAnnotationDelegateCgroup(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.ownCgroupNamespace()
+		b.annotate("run.oci.delegate-cgroup", "pay.load")
+		for i := range b.Spec.Mounts {
+			if m := &b.Spec.Mounts[i]; m.Type == "cgroup" {
+				m.Options = []string{"nosuid", "noexec", "nodev", "rw"}
+			}
+		}
+		b.save()
+		if !v.v2 {
+			b.must("--log", b.path("husk.log"), "run", "--bundle", b.dir, b.id)
+			if data, err := os.ReadFile(b.path("husk.log")); err != nil || !strings.Contains(string(data), "/annotations: run.oci.delegate-cgroup: not served by this runtime") {
+				t.Errorf("log: %s, %v", data, err)
+			}
+			return
+		}
+		b.detached("wait")
+		f := b.look(nil, "mkdir:/sys/fs/cgroup/other", "read:/sys/fs/cgroup/cgroup.procs")
+		equal(t, "cgroup of exec is "+f.Cgroup, strings.HasSuffix(f.Cgroup, "0::/pay.load\n"), true)
+		equal(t, "processes in the root", f.Probes["read:/sys/fs/cgroup/cgroup.procs"], "")
+		equal(t, "a cgroup of the container's own", f.Probes["mkdir:/sys/fs/cgroup/other"], "ok")
+		data, err := os.ReadFile("/proc/" + itoa(b.state().Pid) + "/cgroup")
+		if err != nil || !strings.HasSuffix(strings.TrimSpace(string(data)), "/"+b.id+"/pay.load") {
+			t.Errorf("cgroup of the first process: %s, %v", data, err)
+		}
+		equal(t, "processes of the container", len(pids(b)), 1)
+		b.must("pause", b.id)
+		b.status("paused")
+		b.must("resume", b.id)
+		b.must("delete", "--force", b.id)
+
+		b.annotate("run.oci.delegate-cgroup", "cgroup.procs") // a file of the kernel
+		if r := b.run(); r.status != 1 || !strings.Contains(r.stderr, "cgroup.procs: not a directory") {
+			t.Errorf("run: %v", r)
+		}
 	})
 }

@@ -267,11 +267,12 @@ func TestAnnotations(t *testing.T) {
 	evil := filepath.Join(b.Dir, "evil")
 	const look = `/process/args ["/bin/grep", "-E", "Cap|NoNew|Seccomp:|Uid|Groups", "/proc/self/status"]` + "\n" + `/hooks {"prestart": [{"path": "/bin/echo", "args": ["echo", "said"]}]}`
 	plain := run(b, b.Bundle(look))
-	res := run(b, b.Bundle(look, `/annotations { "org.systemd.property.ExecStartPre": "[('/bin/touch', ['/bin/touch', '`+evil+`'], false)]", "org.systemd.property.CollectMode": "'bogus'", "run.oci.hooks.stdout": "`+evil+`", "run.oci.hooks.stderr": "`+evil+`", "run.oci.delegate-cgroup": "../../..", "run.oci.systemd.subgroup": "../..", "run.oci.systemd.force_cgroup_v1": "/", "run.oci.seccomp.plugins": "`+evil+`", "run.oci.seccomp.receiver": "`+evil+`", "io.podman.annotations.privileged": "TRUE", "module.wasm.image/variant": "compat", "org.criu.config": "`+evil+`"}`))
+	res := run(b, b.Bundle(look, `/annotations { "org.systemd.property.ExecStartPre": "[('/bin/touch', ['/bin/touch', '`+evil+`'], false)]", "org.systemd.property.CollectMode": "'bogus'", "run.oci.hooks.stdout": "`+evil+`", "run.oci.hooks.stderr": "`+evil+`", "run.oci.systemd.subgroup": "../..", "run.oci.systemd.force_cgroup_v1": "/", "run.oci.seccomp.plugins": "`+evil+`", "run.oci.seccomp.receiver": "`+evil+`", "io.podman.annotations.privileged": "TRUE", "module.wasm.image/variant": "compat", "org.criu.config": "`+evil+`"}`))
 	if plain.Code != 0 || res.Code != 0 || plain.Out != res.Out {
 		t.Errorf("with annotations: %d %s%s, without: %d %s%s", res.Code, res.Out, res.Err, plain.Code, plain.Out, plain.Err)
 	}
 	for annotation, words := range map[string]string{
+		`"run.oci.delegate-cgroup": "../../.."`:          "/annotations/run.oci.delegate-cgroup: ",
 		`"run.oci.handler": "krun"`:                      "/annotations/run.oci.handler: ",
 		`"run.oci.seccomp_bpf_data": "AAAA"`:             "/annotations/run.oci.seccomp_bpf_data: ",
 		`"run.oci.mount_context_type": "x"`:              "/annotations/run.oci.mount_context_type: ",
