@@ -23,7 +23,7 @@ extern const unsigned char mapped_size[]; /* interp.lds: p_filesz of the plan's 
 #endif
 
 enum { EXIT_BAD_PLAN = 127, EXIT_FAILED = 1, AGAIN = 11, SIGNALS = 64, SIGSET_SIZE = SIGNALS / 8, SIG_SETMASK = 2, OPENAT2_TRIES = 4096 };
-enum { SOL_SOCKET = 1, SCM_RIGHTS = 1, MSG_CMSG_CLOEXEC = 0x40000000 }; /* linux/socket.h */
+enum { SOL_SOCKET = 1, SCM_RIGHTS = 1, MSG_CMSG_CLOEXEC = 0x40000000, ONE_FD = 20 /* CMSG_LEN(4) */ }; /* linux/socket.h */
 
 /* Numbers in the data lie anywhere in it. */
 typedef uint16_t __attribute__((aligned(1), may_alias)) data16;
@@ -170,10 +170,10 @@ static long receive(long socket, uint64_t at, uint64_t size, int64_t *fd)
 	message[2] = (uint64_t)vector;
 	message[3] = 1;
 	message[4] = (uint64_t)control;
-	message[5] = sizeof control;
+	message[5] = ONE_FD;
 	message[6] = 0;
 	result = kernel(NR_RECVMSG, socket, (long)message, MSG_CMSG_CLOEXEC, 0, 0, 0);
-	if (result > 0 && message[5] >= 20 && control[1] == ((uint64_t)SCM_RIGHTS << 32 | SOL_SOCKET))
+	if (result > 0 && message[5] >= ONE_FD && control[1] == ((uint64_t)SCM_RIGHTS << 32 | SOL_SOCKET))
 		*fd = (int32_t)control[2];
 	return result;
 }
