@@ -97,7 +97,9 @@ var more = map[string]string{
 	"gate-map the ids of the user namespace": inUser,
 	"gate-map the ids of the mount":          `/mounts/- {"destination": "/mapped", "type": "tmpfs", "source": "tmpfs", "uidMappings": [{"size": 1}], "gidMappings": [{"size": 1}]}`,
 	"gate-enter the delegated cgroup":        `/annotations {"run.oci.delegate-cgroup": "x"}`,
-	"gate-make the symbolic link":            `/mounts/- {"destination": "/etc/link", "type": "bind", "source": "/proc/mounts", "options": ["bind", "copy-symlink"]}`,
+	// The first of a pid namespace knows its pid.
+	"gate-get its pid for LISTEN_PID": `/linux/namespaces [{"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "cgroup"}]`,
+	"gate-make the symbolic link":     `/mounts/- {"destination": "/etc/link", "type": "bind", "source": "/proc/mounts", "options": ["bind", "copy-symlink"]}`,
 	// No root but the host's own gets into /root.
 	"gate-open it as the host's root": strings.ReplaceAll(inUser, `"hostID": 0`, `"hostID": 100000`) + `
 /mounts/- {"destination": "/roots", "type": "bind", "source": "/root/.", "options": ["rbind", "ro"]}`,
@@ -177,8 +179,12 @@ func socket(b *harness.Box, name string) string {
 func killedAt(b *harness.Box, point string, args ...string) {
 	b.T.Helper()
 	b.Env = []string{"HUSK_STOP_AT=" + point}
+	husk := b.Binary
+	if strings.HasSuffix(point, " for LISTEN_PID") {
+		b.Binary = b.Write(filepath.Join(harness.Base(), "manager"), "#!/bin/sh\nLISTEN_PID=$$ LISTEN_FDS=1 exec "+husk+" \"$@\" 3</dev/null\n", 0o755)
+	}
 	res := b.Husk(args...)
-	b.Env = nil
+	b.Env, b.Binary = nil, husk
 	if res.Code != -1 {
 		b.T.Fatalf("%q did not come to %s: exit status %d %s", args, point, res.Code, res.Err)
 	}
