@@ -95,21 +95,21 @@ func (d *dir) lived() bool {
 
 // delegate gives the cgroup to a user: the directory and the files that the kernel names as safe to hand over
 // (cgroup-v2.rst, "Model of Delegation"). Limits stay out of its reach.
-func (m *dir) delegate(uid int) error {
-	if err := m.open(); err != nil {
+func (d *dir) delegate(uid int) error {
+	if err := d.open(); err != nil {
 		return err
 	}
-	if err := unix.Fchownat(m.fd, "", uid, -1, unix.AT_EMPTY_PATH); err != nil {
-		return &os.PathError{Op: "chown cgroup", Path: m.path, Err: err}
+	if err := unix.Fchownat(d.fd, "", uid, -1, unix.AT_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "chown cgroup", Path: d.path, Err: err}
 	}
 	names, err := delegated("/sys/kernel/cgroup/delegate")
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		err := unix.Fchownat(m.fd, name, uid, -1, unix.AT_SYMLINK_NOFOLLOW)
+		err := unix.Fchownat(d.fd, name, uid, -1, unix.AT_SYMLINK_NOFOLLOW)
 		if err != nil && !errors.Is(err, unix.ENOENT) { // the list also names files of controllers that are not enabled here
-			return &os.PathError{Op: "chown", Path: m.path + "/" + name, Err: err}
+			return &os.PathError{Op: "chown", Path: d.path + "/" + name, Err: err}
 		}
 	}
 	return nil
