@@ -75,12 +75,12 @@ static long kernel(long nr, long a, long b, long c, long d, long e, long f)
 	case NR_RECVMSG: {
 		const uint64_t *message = (const uint64_t *)b, *vector = (const uint64_t *)message[2];
 
-		if (message[3] != 1 || message[5] != 24 || !in_data((long)vector[0], vector[1]))
+		if (message[3] != 1 || message[5] != 20 || !in_data((long)vector[0], vector[1]))
 			wrong("an answer outside of the data");
 		for (uint64_t i = 0; i < vector[1] && i < 64; i++)
 			((unsigned char *)vector[0])[i] = (unsigned char)next_random();
 		if (next_random() & 1) {
-			static const uint32_t control[6] = { 20, 0, 1, 1, 77, 0 }; /* SOL_SOCKET, SCM_RIGHTS, the descriptor */
+			static const uint32_t control[5] = { 20, 0, 1, 1, 77 }; /* SOL_SOCKET, SCM_RIGHTS, the descriptor */
 
 			__builtin_memcpy((void *)message[4], control, sizeof control);
 		}
