@@ -137,7 +137,8 @@ func flatValue(s, key string) (uint64, bool) {
 }
 
 // waitEvent waits until key of cgroup.events has the value want; the kernel raises POLLPRI at each change. A cgroup that
-// vanishes meanwhile satisfies every wait.
+// vanishes meanwhile satisfies every wait. Of that the kernel says nothing, and it forgets a change that it would have told
+// a moment later (two within 10 ms are told as one), so there is a look now and then: systemd removes a scope as soon as it is empty.
 func (d *dir) waitEvent(key string, want uint64, deadline time.Time) error {
 	fd, err := d.file("cgroup.events", unix.O_RDONLY)
 	if err != nil {
@@ -145,7 +146,7 @@ func (d *dir) waitEvent(key string, want uint64, deadline time.Time) error {
 	}
 	defer unix.Close(fd)
 	var buf [256]byte
-	for {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		n, err := unix.Pread(fd, buf[:], 0)
 		if errors.Is(err, unix.ENODEV) {
 			return nil
@@ -156,7 +157,12 @@ func (d *dir) waitEvent(key string, want uint64, deadline time.Time) error {
 		if v, ok := flatValue(string(buf[:max(n, 0)]), key); ok && v == want {
 			return nil
 		}
-		if err := poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}, deadline); err != nil {
+		look := time.Now().Add(pause)
+		if look.After(deadline) {
+			look = deadline
+		}
+		err = poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}, look)
+		if err != nil && (look.Equal(deadline) || !errors.Is(err, unix.ETIMEDOUT)) {
 			return &os.PathError{Op: "wait for " + key + " " + strconv.FormatUint(want, 10) + " in", Path: d.path + "/cgroup.events", Err: err}
 		}
 	}
