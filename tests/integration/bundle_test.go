@@ -32,8 +32,9 @@ type bundle struct {
 	root string // state
 	id   string
 
-	user   *syscall.Credential // who runs the commands; nil: root
-	cgroup int                 // where they run, a descriptor; 0: with us
+	user        *syscall.Credential // who runs the commands; nil: root
+	environment []string            // of that user
+	cgroup      int                 // where they run, a descriptor; 0: with us
 
 	start func(*exec.Cmd) error // starts them, on the thread of the view; nil: Cmd.Start
 }
@@ -58,6 +59,9 @@ func newBundle(t *testing.T, v *view) *bundle {
 	}
 	if err := os.Link(env.inside, b.path("rootfs/inside")); err != nil {
 		t.Fatal(err)
+	}
+	if v.user != nil {
+		v.user.rootless(b)
 	}
 	before := take(v)
 	t.Cleanup(func() { b.close(before) })

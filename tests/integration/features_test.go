@@ -60,6 +60,7 @@ func TestFeatures(t *testing.T) {
 			}
 		})
 		t.Run("mount options", func(t *testing.T) {
+			v.needsRoot(t, "it takes CAP_SYS_ADMIN in the user namespace of the file system to map the ids of a mount, and the access times of root's mounts are locked")
 			for _, word := range append(f.MountOptions, "nosuchword") {
 				b := newBundle(t, v)
 				b.mountWith(word)
@@ -78,12 +79,14 @@ func TestFeatures(t *testing.T) {
 		})
 		t.Run("memory policies", func(t *testing.T) {
 			for _, mode := range f.Linux.MemoryPolicy.Modes {
-				b := newBundle(t, v)
-				b.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MemoryPolicyModeType(mode), Nodes: "0"}
-				if mode == "MPOL_DEFAULT" || mode == "MPOL_LOCAL" {
-					b.Linux.MemoryPolicy.Nodes = ""
-				}
-				b.facts()
+				t.Run(mode, func(t *testing.T) {
+					b := newBundle(t, v)
+					b.memoryPolicy(specs.MemoryPolicyModeType(mode), "0")
+					if mode == "MPOL_DEFAULT" || mode == "MPOL_LOCAL" {
+						b.Linux.MemoryPolicy.Nodes = ""
+					}
+					b.facts()
+				})
 			}
 			for _, flag := range f.Linux.MemoryPolicy.Flags {
 				b := newBundle(t, v)
@@ -92,6 +95,7 @@ func TestFeatures(t *testing.T) {
 			}
 		})
 		t.Run("network devices", func(t *testing.T) {
+			v.needsRoot(t, "the devices are made in the host's network namespace")
 			equal(t, "enabled", *f.Linux.NetDevices.Enabled, true)
 			b := newBundle(t, v)
 			b.network(pair...)
@@ -136,9 +140,10 @@ func (b *bundle) mountWith(word string) {
 	case word == "tmpcopyup":
 		b.makeDirs("rootfs/with/sub")
 	case strings.HasSuffix(word, "idmap"):
+		b.makeDirs("source")
 		m.UIDMappings = []specs.LinuxIDMapping{{HostID: 100000, Size: 1000}}
 		m.GIDMappings = m.UIDMappings
-		fallthrough
+		m.Source, m.Type, m.Options = "source", "none", []string{"rbind", word}
 	case strings.Contains(word, "-"): // about links
 		b.makeDirs("rootfs/with")
 		m.Source, m.Type, m.Options = source(b, "source", softBits, "below"), "none", []string{"rbind", word}
@@ -154,7 +159,7 @@ func namespacesServed(t *testing.T, v *view, served []string) {
 		b := newBundle(t, v)
 		b.Linux.Namespaces = slices.DeleteFunc(b.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return string(ns.Type) == kind })
 		b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.LinuxNamespaceType(kind)})
-		if kind == "user" {
+		if kind == "user" && v.user == nil {
 			b.Linux.UIDMappings = []specs.LinuxIDMapping{{Size: 65536}}
 			b.Linux.GIDMappings = b.Linux.UIDMappings
 		}
@@ -174,6 +179,9 @@ func namespacesServed(t *testing.T, v *view, served []string) {
 // capabilitiesServed: each can be had, if the one who starts husk has it.
 func capabilitiesServed(t *testing.T, v *view, served []string) {
 	own := statusBits(t, "CapPrm")
+	if v.user != nil { // those of its user namespace: all
+		own = 1<<(unix.CAP_LAST_CAP+1) - 1
+	}
 	for _, name := range served {
 		b := newBundle(t, v)
 		set := []string{name}

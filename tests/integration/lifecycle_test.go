@@ -221,7 +221,11 @@ func TestListAndPs(t *testing.T) {
 		equal(t, "id", list[0].ID, b.id)
 		equal(t, "status", list[0].Status, "running")
 		equal(t, "pid", list[0].Pid, pid)
-		equal(t, "owner", list[0].Owner, "root")
+		owner := "root"
+		if v.user != nil {
+			owner = v.user.name
+		}
+		equal(t, "owner", list[0].Owner, owner)
 		equal(t, "quiet list", b.must("list", "-q"), b.id+"\n")
 		table := b.must("list")
 		for i, word := range []string{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"} {

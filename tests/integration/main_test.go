@@ -106,6 +106,9 @@ func (e *environment) close() (err error) {
 		return nil
 	}
 	for _, v := range e.views {
+		if left := v.units(); left != "" {
+			err = errors.Join(err, fmt.Errorf("units are left: %s", left))
+		}
 		for _, dir := range v.hierarchies {
 			gone := v.do(func() error { return os.Remove(filepath.Join(dir, e.name)) })
 			if gone != nil && !os.IsNotExist(gone) {

@@ -10,11 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settings are the ways in which a container comes about: by root, by root in a user namespace, by a user without privileges.
-var settings = []struct {
+type setting struct {
 	name string
 	make func(*testing.T, *view) *bundle
-}{
+}
+
+// settings are the ways in which a container comes about: by root, by root in a user namespace, by a user without privileges.
+var settings = []setting{
 	{"root", newBundle},
 	{"user namespace", func(t *testing.T, v *view) *bundle {
 		b := newBundle(t, v)
@@ -177,7 +179,15 @@ var matrix = []property{
 
 func TestMatrix(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		for _, s := range settings {
+		list := settings
+		if v.user != nil {
+			list = []setting{{"session", newBundle}}
+		}
+		for _, s := range list {
+			if s.name == "rootless" && v.systemd {
+				t.Run(s.name, func(t *testing.T) { rootless(t, v) })
+				continue
+			}
 			for _, p := range matrix {
 				t.Run(s.name+p.pointer, func(t *testing.T) {
 					b := s.make(t, v)

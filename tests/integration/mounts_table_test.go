@@ -11,6 +11,7 @@ import (
 func TestMounts(t *testing.T) {
 	runAll(t, []kase{
 		{"options of file systems", func(b *bundle) {
+			b.v.needsRoot(b.t, "mountinfo shows the host's ids")
 			b.Spec.Mounts = append(b.Spec.Mounts,
 				specs.Mount{Destination: "/t", Type: "tmpfs", Source: "a name", Options: []string{"size=123k", "nr_inodes=77", "mode=1750", "uid=12", "gid=34"}},
 				specs.Mount{Destination: "/p", Type: "proc", Source: "proc", Options: []string{"hidepid=2", "gid=7"}},
@@ -22,7 +23,9 @@ func TestMounts(t *testing.T) {
 			equal(t, "owner and mode", strings.HasPrefix(f.Probes["stat:/t"], "41750 12 34 "), true)
 			includes(t, "proc", f.mount("/p").super, "hidepid=invisible", "gid=7")
 		}},
-		{"devices and defaults", func(b *bundle) {}, func(t *testing.T, b *bundle, f *facts) {
+		{"devices and defaults", func(b *bundle) {
+			b.v.needsRoot(b.t, "mountinfo shows the host's ids")
+		}, func(t *testing.T, b *bundle, f *facts) {
 			includes(t, "/dev", f.mount("/dev").super, "size=65536k", "mode=755")
 			equal(t, "/dev", attrsOf(f.mount("/dev")), attrs{nosuid: true})
 			includes(t, "/dev/pts", f.mount("/dev/pts").super, "gid=5", "mode=620", "ptmxmode=666")
@@ -81,6 +84,7 @@ func TestMounts(t *testing.T) {
 			}
 		}},
 		{"copied up", func(b *bundle) {
+			b.v.needsRoot(b.t, "only root gives files to others")
 			b.makeDirs("rootfs/up/sub")
 			b.write("rootfs/up/sub/file", "copied")
 			if err := os.Chmod(b.path("rootfs/up/sub/file"), 0o604); err != nil {

@@ -96,6 +96,7 @@ func TestNamespaces(t *testing.T) {
 		"nhnnnn", "nnhnnn", "nnnhnn", "hhhhhn", "jhhjhn", "hhhjjn", "nnnnnj", "jjjjjj",
 	}
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the namespaces that the container joins are root's")
 		for _, letters := range combinations {
 			t.Run(letters, func(t *testing.T) {
 				b := newBundle(t, v)
@@ -226,6 +227,7 @@ func without(b *bundle, kind specs.LinuxNamespaceType) {
 // A network namespace that is kept by a bind mount, as CNI does it.
 func TestBoundNamespace(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the namespaces that the container joins are root's")
 		b := newBundle(t, v)
 		pid := holder(b)
 		b.write("netns", "")

@@ -89,6 +89,7 @@ var pair = []string{
 
 func TestNetDevices(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the devices are made in the host's network namespace")
 		t.Run("from inside", func(t *testing.T) {
 			b := newBundle(t, v)
 			b.network(pair...)
@@ -193,6 +194,7 @@ func TestNetDevicesComeBack(t *testing.T) {
 		}},
 	}
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the devices are made in the host's network namespace")
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				b := newBundle(t, v)

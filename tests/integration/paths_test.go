@@ -44,6 +44,7 @@ func TestPaths(t *testing.T) {
 			equal(t, "its error", err, nil)
 		}},
 		{"masks hold", func(b *bundle) {
+			b.v.needsRoot(b.t, "the files of /proc/sys are the host root's, nobody else gets as far as to be told that they are read-only")
 			powerful(b)
 			b.write("rootfs/key", "secret")
 			b.Linux.MaskedPaths = append(b.Linux.MaskedPaths, "/key")
@@ -57,6 +58,7 @@ func TestPaths(t *testing.T) {
 			}
 		}},
 		{"read-only paths", func(b *bundle) {
+			b.v.needsRoot(b.t, "the files of /proc/sys are the host root's, nobody else gets as far as to be told that they are read-only")
 			powerful(b)
 			b.Root.Readonly = false
 			b.makeDirs("rootfs/data/sub")
@@ -127,6 +129,7 @@ func TestPaths(t *testing.T) {
 // Without a mount namespace of its own a container can't pivot; nothing may be left on the host.
 func TestNoPivot(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the host's mounts, which have to be detached, are locked in a user namespace")
 		b := newBundle(t, v)
 		powerful(b)
 		f := b.facts("--no-pivot")
@@ -135,9 +138,14 @@ func TestNoPivot(t *testing.T) {
 	})
 }
 
+// boundNodes is what is different for whoever can't make device nodes.
+const boundNodes = "the nodes are the host's own, by bind mounts"
+
 func TestDevices(t *testing.T) {
 	runAll(t, []kase{
-		{"default", func(b *bundle) {}, func(t *testing.T, b *bundle, f *facts) {
+		{"default", func(b *bundle) {
+			b.v.needsRoot(b.t, boundNodes)
+		}, func(t *testing.T, b *bundle, f *facts) {
 			for name, minor := range map[string]uint32{"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9} {
 				equal(t, name, f.Nodes["/dev/"+name], device{Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: minor})
 			}
@@ -153,6 +161,7 @@ func TestDevices(t *testing.T) {
 			}
 		}},
 		{"given", func(b *bundle) {
+			b.v.needsRoot(b.t, boundNodes)
 			b.Linux.Devices = []specs.LinuxDevice{
 				{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229, FileMode: value[os.FileMode](0o600), UID: value[uint32](7), GID: value[uint32](8)},
 				{Path: "/dev/block", Type: "b", Major: 7, Minor: 3},
@@ -171,6 +180,7 @@ func TestDevices(t *testing.T) {
 			equal(t, "elsewhere", strings.HasPrefix(f.Probes["stat:/elsewhere/zero"], "20666 0 0"), true)
 		}},
 		{"rules", func(b *bundle) {
+			b.v.needsRoot(b.t, boundNodes)
 			// Nobody drives 120:1 (LOCAL/EXPERIMENTAL USE), so whoever may open it gets ENXIO.
 			for name, minor := range map[string]int64{"none": 1, "read": 2, "both": 3} {
 				b.Linux.Devices = append(b.Linux.Devices, specs.LinuxDevice{Path: "/dev/" + name, Type: "c", Major: 120, Minor: minor})
@@ -188,6 +198,7 @@ func TestDevices(t *testing.T) {
 			}
 		}},
 		{"/dev of the root", func(b *bundle) {
+			b.v.needsRoot(b.t, boundNodes)
 			b.Root.Readonly = false
 			b.Spec.Mounts = slices.DeleteFunc(b.Spec.Mounts, func(m specs.Mount) bool { return strings.HasPrefix(m.Destination, "/dev") })
 		}, func(t *testing.T, b *bundle, f *facts) {
@@ -195,7 +206,9 @@ func TestDevices(t *testing.T) {
 		}},
 	})
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, boundNodes)
 		t.Run("another device in the place", func(t *testing.T) {
+			v.needsRoot(t, "it makes device nodes")
 			b := newBundle(t, v)
 			b.makeDirs("rootfs/dev")
 			if err := unix.Mknod(b.path("rootfs/dev/null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))); err != nil {

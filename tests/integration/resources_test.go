@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -11,11 +10,7 @@ import (
 // The limits hold.
 func TestLimitsHold(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		if v.v2 {
-			if data, err := os.ReadFile("/sys/fs/cgroup/unified/cgroup.controllers"); err == nil && !strings.Contains(string(data), "pids") {
-				t.Skipf("cgroup v2 has only the controllers %q here", strings.TrimSpace(string(data)))
-			}
-		}
+		v.needsController(t, "pids")
 		b := newBundle(t, v)
 		b.Linux.Resources.Pids = &specs.LinuxPids{Limit: value[int64](10)}
 		b.Process.Args = []string{"/inside", "storm", "50"}

@@ -22,6 +22,9 @@ const rootlessID = 54321
 // that user.
 func rootless(t *testing.T, v *view) *bundle {
 	t.Helper()
+	if v.systemd {
+		t.Skip("this user has no session, so no systemd")
+	}
 	b := newBundle(t, v)
 	specconv.MakeRootless(b.Spec, rootlessID, rootlessID)
 	b.Root.Readonly, b.Linux.CgroupsPath = false, "" // nobody has given this user a cgroup
@@ -40,6 +43,7 @@ func rootless(t *testing.T, v *view) *bundle {
 		t.Fatal(err)
 	}
 	b.user = &syscall.Credential{Uid: rootlessID, Gid: rootlessID}
+	b.environment = []string{"XDG_RUNTIME_DIR=" + b.path("run"), "HOME=" + b.dir}
 	return b
 }
 
@@ -55,7 +59,13 @@ func (b *bundle) asUser(cmd *exec.Cmd) {
 	if b.cgroup > 0 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, b.cgroup
 	}
-	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+b.path("run"), "HOME="+b.dir)
+	if b.v.user != nil {
+		b.giveAway()
+	}
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, b.environment...)
 }
 
 // subordinate gives the user ids of its own, in this view alone: newuidmap(1) reads these files.

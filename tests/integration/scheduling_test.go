@@ -40,6 +40,7 @@ func TestScheduling(t *testing.T) {
 			equal(t, "personality", f.Scheduling.Personality, 0)
 		}},
 		{"nice", func(b *bundle) {
+			b.v.needsRoot(b.t, "it takes CAP_SYS_NICE")
 			b.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Nice: -7}
 			b.Process.User.UID = 1000 // set while it still may
 		}, func(t *testing.T, b *bundle, f *facts) {
@@ -72,6 +73,7 @@ func TestScheduling(t *testing.T) {
 			equal(t, "nice", f.Scheduling.Nice, want.Nice)
 		}},
 		{"deadline", func(b *bundle) {
+			b.v.needsRoot(b.t, "it takes CAP_SYS_NICE")
 			b.Process.Scheduler = &specs.Scheduler{
 				Policy: specs.SchedDeadline, Runtime: 4_200_000, Deadline: 10_000_000, Period: 100_000_000,
 				Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagReclaim, specs.SchedFlagDLOverrun, specs.SchedFlagResetOnFork},
@@ -88,6 +90,7 @@ func TestScheduling(t *testing.T) {
 			equal(t, "I/O priority", f.Scheduling.Ioprio, ioPriority(2, 6))
 		}},
 		{"real-time I/O", func(b *bundle) {
+			b.v.needsRoot(b.t, "it takes CAP_SYS_NICE")
 			b.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT, Priority: 0}
 			b.Process.User.UID = 1000
 		}, func(t *testing.T, b *bundle, f *facts) {
@@ -125,6 +128,14 @@ func machine(t *testing.T) string {
 	return unix.ByteSliceToString(u.Machine[:])
 }
 
+// memoryPolicy asks for a policy, if this kernel has it.
+func (b *bundle) memoryPolicy(mode specs.MemoryPolicyModeType, nodes string) {
+	if mode == specs.MpolWeightedInterleave && olderThan(6, 9) {
+		b.t.Skip("the kernel is older than 6.9, which brought this mode")
+	}
+	b.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: mode, Nodes: nodes}
+}
+
 // Every mode and flag, with node 0, which every machine has.
 func TestMemoryPolicy(t *testing.T) {
 	static, relative, balancing := specs.MpolFStaticNodes, specs.MpolFRelativeNodes, specs.MpolFNumaBalancing
@@ -147,10 +158,7 @@ func TestMemoryPolicy(t *testing.T) {
 		{specs.MpolPreferredMany, "0", "", unix.MPOL_PREFERRED_MANY},
 	} {
 		cases = append(cases, kase{fmt.Sprint(c.mode, c.nodes, c.flag), func(b *bundle) {
-			if c.mode == specs.MpolWeightedInterleave && olderThan(6, 9) {
-				b.t.Skip("the kernel is older than 6.9, which brought this mode")
-			}
-			b.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: c.mode, Nodes: c.nodes}
+			b.memoryPolicy(c.mode, c.nodes)
 			if c.flag != "" {
 				b.Linux.MemoryPolicy.Flags = []specs.MemoryPolicyFlagType{c.flag}
 			}
@@ -167,6 +175,7 @@ func TestMemoryPolicy(t *testing.T) {
 // What exec takes over from config.json, and what a process of its own changes.
 func TestExecScheduling(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "it takes CAP_SYS_NICE")
 		b := newBundle(t, v)
 		b.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5}
 		b.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 4}
@@ -214,6 +223,7 @@ func TestExecScheduling(t *testing.T) {
 // In a user namespace nobody has the right to what is asked for here: the parent has.
 func TestSchedulingInUserNamespace(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "it takes CAP_SYS_NICE")
 		b := newBundle(t, v)
 		b.inUser()
 		b.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Nice: -11}
@@ -389,6 +399,7 @@ func TestWithoutCapabilities(t *testing.T) {
 		t.Skip("needs setpriv(1)")
 	}
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "there are no capabilities to take away")
 		b := newBundle(t, v)
 		without := func(capability string) result {
 			b.save()

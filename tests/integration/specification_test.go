@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -100,6 +99,7 @@ func TestSpecification(t *testing.T) {
 			equal(t, "error", err, nil)
 		}},
 		{"empty sysctl", func(t *testing.T, b *bundle) {
+			b.v.needsRoot(t, "the network namespace that it joins is root's")
 			const name = "net.ipv4.ip_local_reserved_ports"
 			pid := holder(b)
 			b.tool("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", pid), "sysctl", "-q", "-w", name+"=4000-4010")
@@ -128,9 +128,9 @@ func TestSpecification(t *testing.T) {
 
 // The poststop hooks find neither the container's process nor its cgroup, whatever the end of the container was.
 func poststopComesLast(t *testing.T, b *bundle) {
-	cgroup := filepath.Join("/sys/fs/cgroup", b.Linux.CgroupsPath)
+	cgroup := "/sys/fs/cgroup" + b.v.cgroup(b.id)
 	if !b.v.v2 {
-		cgroup = filepath.Join("/sys/fs/cgroup/pids", b.Linux.CgroupsPath)
+		cgroup = "/sys/fs/cgroup/pids" + b.v.cgroup(b.id)
 	}
 	// It says which of the two is there.
 	script := fmt.Sprintf("cd %s && { [ ! -d %s ] || echo cgroup; read pid <pid && [ ! -e /proc/$pid ] || echo process $pid; echo ran; } >>said", b.dir, cgroup)
@@ -161,6 +161,7 @@ func poststopComesLast(t *testing.T, b *bundle) {
 // A cgroup of v2 that is mounted writable belongs to the user of the container's program, as far as the kernel says that this is
 // safe (config-linux.md#cgroup-ownership).
 func cgroupOwner(t *testing.T, b *bundle) {
+	b.v.needsRoot(t, "only root gives files to others")
 	ids := b.Linux.Namespaces
 	mount := func(options ...string) {
 		for i := range b.Spec.Mounts {
@@ -173,7 +174,7 @@ func cgroupOwner(t *testing.T, b *bundle) {
 	if !b.v.v2 {
 		top += "/pids"
 	}
-	b.probe("stat:"+top, "stat:"+top+"/cgroup.procs", "stat:"+top+"/cgroup.freeze", "mkdir:"+top+"/sub", "stat:"+top+b.Linux.CgroupsPath)
+	b.probe("stat:"+top, "stat:"+top+"/cgroup.procs", "stat:"+top+"/cgroup.freeze", "mkdir:"+top+"/sub", "stat:"+top+b.v.cgroup(b.id))
 	owners := func(what, procs, limits string) *facts {
 		t.Helper()
 		f := b.facts()
@@ -197,7 +198,7 @@ func cgroupOwner(t *testing.T, b *bundle) {
 	f := owners("writable", "1000", "0")
 	equal(t, "a cgroup below it", f.Probes["mkdir:"+top+"/sub"], "ok")
 	b.Linux.Namespaces = ids
-	own := strings.Fields(b.facts().Probes["stat:"+top+b.Linux.CgroupsPath])
+	own := strings.Fields(b.facts().Probes["stat:"+top+b.v.cgroup(b.id)])
 	equal(t, "owner in the host's namespace", own[1], "0")
 	b.ownCgroupNamespace()
 	b.inUser()

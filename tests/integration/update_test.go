@@ -125,6 +125,7 @@ func TestUpdateBelowUsage(t *testing.T) {
 // Device rules change with an update, in a running container and in a paused one, which stays so.
 func TestUpdateDevices(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "rules for devices take a program that only root loads")
 		b := newBundle(t, v)
 		// Nobody drives 120:1 (LOCAL/EXPERIMENTAL USE), so whoever may open it gets ENXIO.
 		b.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/none", Type: "c", Major: 120, Minor: 1}}

@@ -88,6 +88,7 @@ func (b *bundle) probeUser() {
 
 func TestUserNamespace(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "it maps ids that are not the user's; all containers of this view have a user namespace")
 		t.Run("new", func(t *testing.T) {
 			b := newBundle(t, v)
 			b.inUser()
@@ -275,6 +276,7 @@ func TestTimeNamespace(t *testing.T) {
 		{"with a joined pid namespace", func(b *bundle) { join(b, specs.PIDNamespace, fmt.Sprintf("/proc/%d/ns/pid", holder(b))) }},
 	}
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the namespaces that the container joins are root's")
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				b := newBundle(t, v)
@@ -340,6 +342,7 @@ func TestIDMappedMounts(t *testing.T) {
 		b.probe("stat:/m", "stat:/m/file", "stat:/m/below/of tmpfs")
 	}
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "it takes CAP_SYS_ADMIN in the user namespace of the file system to map the ids of a mount")
 		t.Run("the map of the user namespace", func(t *testing.T) {
 			b := newBundle(t, v)
 			b.inUser()
@@ -362,6 +365,9 @@ func TestIDMappedMounts(t *testing.T) {
 			equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
 		})
 		t.Run("a new tmpfs", func(t *testing.T) {
+			if olderThan(6, 3) {
+				t.Skip("the kernel is older than 6.3, since which tmpfs can map ids")
+			}
 			b := newBundle(t, v)
 			add(b, specs.Mount{Type: "tmpfs", Source: "tmpfs", UIDMappings: mapping(1000, 10), GIDMappings: mapping(2000, 10)})
 			equal(t, "owner", owner(b.facts(), "/m"), "1000:2000")
@@ -400,6 +406,7 @@ func TestIDMappedMounts(t *testing.T) {
 // The rootfs and sources that only the host's root can get to, and what the host has locked in them.
 func TestUserNamespaceSources(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "it maps ids that are not the user's; all containers of this view have a user namespace")
 		b := newBundle(t, v)
 		b.inUser()
 		b.makeDirs("locked", "deep/source")
@@ -427,6 +434,7 @@ func TestUserNamespaceSources(t *testing.T) {
 // The hooks that run inside run in the user namespace as well; the others don't.
 func TestUserNamespaceHooks(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "it maps ids that are not the user's; all containers of this view have a user namespace")
 		b := newBundle(t, v)
 		b.inUser()
 		b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})

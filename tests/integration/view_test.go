@@ -14,12 +14,14 @@ import (
 )
 
 // A view is a mount namespace in which husk runs: one with the machine's cgroups as they are, one that has cgroup v2 alone,
-// with the controllers that no v1 hierarchy holds, and where systemd runs one in which that makes the cgroups. All mounts in it are shared, as systemd sets up a machine, so that
+// with the controllers that no v1 hierarchy holds, where systemd runs one in which that makes the cgroups, and if it is asked for
+// (see viewsEnv) one in which a user's systemd does. All mounts in it are shared, as systemd sets up a machine, so that
 // a mount that gets out of a container is seen. It belongs to one thread, from which all programs are started.
 type view struct {
 	name        string
 	v2          bool
 	systemd     bool
+	user        *session // nil: root
 	skip        string
 	calls       chan func()
 	hierarchies []string // as seen in this view
@@ -27,24 +29,47 @@ type view struct {
 
 const cgroup2Magic = unix.CGROUP2_SUPER_MAGIC
 
+// viewsEnv names the views to be tested, out of "v1 v2 systemd user". The usual ones are all but the last, as far as the machine
+// has them.
+const viewsEnv = "HUSK_TEST_VIEWS"
+
 func (e *environment) openViews() error {
-	v1, v2 := &view{name: "v1"}, &view{name: "v2", v2: true}
-	e.views = []*view{v1, v2}
 	var fs unix.Statfs_t
 	if err := unix.Statfs("/sys/fs/cgroup", &fs); err != nil {
 		return fmt.Errorf("look at /sys/fs/cgroup: %w", err)
 	}
-	if fs.Type == cgroup2Magic {
-		v1.skip = "this machine has cgroup v2 alone"
+	pure := fs.Type == cgroup2Magic
+	names := strings.Fields(os.Getenv(viewsEnv))
+	if len(names) == 0 {
+		names = []string{"v1", "v2"}
+		if hasFile("/run/systemd/system") { // sd_booted(3)
+			names = append(names, "systemd")
+		}
 	}
-	if hasFile("/run/systemd/system") { // sd_booted(3)
-		e.views = append(e.views, &view{name: "systemd", v2: fs.Type == cgroup2Magic, systemd: true})
-	}
-	for _, v := range e.views {
+	for _, name := range names {
+		v := &view{name: name}
+		e.views = append(e.views, v)
+		switch name {
+		case "v1":
+			if pure {
+				v.skip = "this machine has cgroup v2 alone"
+			}
+		case "v2":
+			v.v2 = true
+		case "systemd":
+			v.v2, v.systemd = pure, true
+		case "user":
+			v.v2, v.systemd = true, true
+			if v.user, v.skip = openSession(); !pure {
+				v.skip = "cgroup v1 delegates nothing to users"
+			}
+		default:
+			return fmt.Errorf("%s: no view %q", viewsEnv, name)
+		}
 		if v.skip != "" {
 			continue
 		}
-		if err := v.open(e.dir, fs.Type == cgroup2Magic); err != nil {
+		if err := v.open(e.dir, pure); err != nil {
 			return fmt.Errorf("make the view %s: %w", v.name, err)
 		}
 	}
@@ -105,6 +130,9 @@ func (v *view) enter(dir string, pure bool) error {
 
 // cgroupsPath is what config.json says for a container, and cgroup where that is in each hierarchy.
 func (v *view) cgroupsPath(id string) string {
+	if v.user != nil {
+		return "user.slice::" + id
+	}
 	if v.systemd {
 		return "system.slice::" + id
 	}
@@ -112,6 +140,9 @@ func (v *view) cgroupsPath(id string) string {
 }
 
 func (v *view) cgroup(id string) string {
+	if v.user != nil {
+		return v.user.slice + "/" + id + ".scope"
+	}
 	if v.systemd {
 		return "/system.slice/" + id + ".scope"
 	}
@@ -138,6 +169,38 @@ func (v *view) mountinfo() string {
 		panic(err)
 	}
 	return string(data)
+}
+
+// needsController skips the test where cgroup v2 lacks a controller: a hierarchy of v1 has it.
+func (v *view) needsController(t *testing.T, name string) {
+	t.Helper()
+	if !v.v2 {
+		return
+	}
+	dir := "/sys/fs/cgroup"
+	if v.user != nil {
+		dir += filepath.Dir(v.user.slice)
+	}
+	var data []byte
+	if err := v.do(func() (err error) { data, err = os.ReadFile(dir + "/cgroup.controllers"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if have := strings.Fields(string(data)); !slices.Contains(have, name) {
+		t.Skipf("cgroup v2 has only the controllers %q here", have)
+	}
+}
+
+// mount finds a mount of the view.
+func (v *view) mount(point string) (found mount) {
+	v.do(func() error {
+		for _, m := range parseMounts(v.mountinfo()) {
+			if m.point == point {
+				found = m
+			}
+		}
+		return nil
+	})
+	return found
 }
 
 // mount is one line of a mountinfo (proc_pid_mountinfo(5)).

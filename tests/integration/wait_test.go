@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -41,9 +40,7 @@ func TestWait(t *testing.T) {
 
 func TestWaitOOM(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		if data, err := os.ReadFile("/sys/fs/cgroup/unified/cgroup.controllers"); v.v2 && err == nil && !strings.Contains(string(data), "memory") {
-			t.Skipf("cgroup v2 has only the controllers %q here", strings.TrimSpace(string(data)))
-		}
+		v.needsController(t, "memory")
 		b := newBundle(t, v)
 		b.Linux.Resources.Memory = &specs.LinuxMemory{Limit: value[int64](16 << 20), Swap: value[int64](16 << 20)}
 		b.Process.Args = []string{"/inside", "hog"}
