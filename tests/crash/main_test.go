@@ -49,7 +49,7 @@ func newBox(t *testing.T) *harness.Box {
 // await polls the state until it is one of those, and returns it. On the way there it must be one of passing.
 func await(b *harness.Box, id string, wanted, passing []string) string {
 	b.T.Helper()
-	for end := time.Now().Add(3 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		s := b.Status(id)
 		if slices.Contains(wanted, s) {
 			return s

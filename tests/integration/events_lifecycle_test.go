@@ -112,7 +112,10 @@ func TestLifecycleEvents(t *testing.T) {
 			b.spawn(run)
 			expect("created", "started")
 			b.must("kill", b.id, "KILL")
-			expect("stopped 137")
+			// run has waited for the process; how it ended was lost with that before Linux 6.15, unless the watch was faster.
+			if got := next(); got != "stopped 137" && (got != "stopped" || !olderThan(6, 15)) {
+				t.Errorf("event: %s, want stopped 137", got)
+			}
 			if len(options) == 2 {
 				expect("deleted")
 			}

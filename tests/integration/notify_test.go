@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -184,51 +185,53 @@ func checkState(t *testing.T, b *bundle, got specs.ContainerProcessState, pid in
 func TestNotify(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		for _, noNewPrivileges := range []bool{true, false} {
-			b := newBundle(t, v)
-			a := newSupervisor(t, b.path("agent"))
-			a.errno[unix.SYS_UMOUNT2], a.errno[unix.SYS_UNSHARE] = unix.EXDEV, unix.ENOMEDIUM
-			b.notify(noNewPrivileges, append(own, "umount2", "unshare")...)
-			b.Annotations = map[string]string{"for": "the agent"}
-			b.Process.Args = []string{"/inside", "wait"}
-			out := b.created()
-			equal(t, "agents before the start", len(a.states), 0)
-			b.must("start", b.id)
-			out.expect("ready\n")
-			pid := b.state().Pid
-			checkState(t, b, <-a.states, pid, specs.StateCreated)
-			for _, nr := range []int32{unix.SYS_READ, unix.SYS_CLOSE, unix.SYS_EXECVE} {
-				if a.count(nr) == 0 {
-					t.Errorf("the agent was not asked for the interpreter's call %d", nr)
+			t.Run(fmt.Sprintf("no_new_privs %v", noNewPrivileges), func(t *testing.T) {
+				b := newBundle(t, v)
+				a := newSupervisor(t, b.path("agent"))
+				a.errno[unix.SYS_UMOUNT2], a.errno[unix.SYS_UNSHARE] = unix.EXDEV, unix.ENOMEDIUM
+				b.notify(noNewPrivileges, append(own, "umount2", "unshare")...)
+				b.Annotations = map[string]string{"for": "the agent"}
+				b.Process.Args = []string{"/inside", "wait"}
+				out := b.created()
+				equal(t, "agents before the start", len(a.states), 0)
+				b.must("start", b.id)
+				out.expect("ready\n")
+				pid := b.state().Pid
+				checkState(t, b, <-a.states, pid, specs.StateCreated)
+				for _, nr := range []int32{unix.SYS_READ, unix.SYS_CLOSE, unix.SYS_EXECVE} {
+					if a.count(nr) == 0 {
+						t.Errorf("the agent was not asked for the interpreter's call %d", nr)
+					}
 				}
-			}
-			equal(t, "the agent was asked for capset", a.count(unix.SYS_CAPSET) > 0, !noNewPrivileges)
+				equal(t, "the agent was asked for capset", a.count(unix.SYS_CAPSET) > 0, !noNewPrivileges)
 
-			f := b.execFacts("--pid-file", b.path("pid"))
-			data, err := os.ReadFile(b.path("pid"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			state := <-a.states
-			equal(t, "pid of exec", itoa(state.Pid), string(data))
-			checkState(t, b, state, state.Pid, specs.StateRunning)
-			equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
-			equal(t, "Seccomp", f.status("Seccomp"), "2")
-			equal(t, "NoNewPrivs", f.status("NoNewPrivs"), map[bool]string{true: "1", false: "0"}[noNewPrivileges])
-			equal(t, "capabilities", f.capabilities("CapEff"), bits("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"))
-			r := b.husk("exec", b.id, "/inside", "facts", "umount:/tmp/x", "unshare:", "open:/inside")
-			probes := parseFacts(t, r.stdout).Probes
-			equal(t, "umount2", probes["umount:/tmp/x"], "EXDEV")
-			equal(t, "unshare", probes["unshare:"], "ENOMEDIUM")
-			<-a.states
-			b.must("delete", "--force", b.id)
+				f := b.execFacts("--pid-file", b.path("pid"))
+				data, err := os.ReadFile(b.path("pid"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				state := <-a.states
+				equal(t, "pid of exec", itoa(state.Pid), string(data))
+				checkState(t, b, state, state.Pid, specs.StateRunning)
+				equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
+				equal(t, "Seccomp", f.status("Seccomp"), "2")
+				equal(t, "NoNewPrivs", f.status("NoNewPrivs"), map[bool]string{true: "1", false: "0"}[noNewPrivileges])
+				equal(t, "capabilities", f.capabilities("CapEff"), bits("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"))
+				r := b.husk("exec", b.id, "/inside", "facts", "umount:/tmp/x", "unshare:", "open:/inside")
+				probes := parseFacts(t, r.stdout).Probes
+				equal(t, "umount2", probes["umount:/tmp/x"], "EXDEV")
+				equal(t, "unshare", probes["unshare:"], "ENOMEDIUM")
+				<-a.states
+				b.must("delete", "--force", b.id)
 
-			// In the foreground.
-			b.Process.Args = []string{"/inside", "facts", "umount:/tmp/x"}
-			f = b.facts()
-			equal(t, "umount2", f.Probes["umount:/tmp/x"], "EXDEV")
-			equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
-			equal(t, "state.status of run", (<-a.states).State.Status, specs.StateCreated)
-			equal(t, "agents too many", len(a.states), 0)
+				// In the foreground.
+				b.Process.Args = []string{"/inside", "facts", "umount:/tmp/x"}
+				f = b.facts()
+				equal(t, "umount2", f.Probes["umount:/tmp/x"], "EXDEV")
+				equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
+				equal(t, "state.status of run", (<-a.states).State.Status, specs.StateCreated)
+				equal(t, "agents too many", len(a.states), 0)
+			})
 		}
 	})
 }

@@ -74,7 +74,11 @@ type Running struct {
 // Command prepares a husk command. Its output goes to files: containers inherit them and may live longer.
 func (b *Box) Command(args ...string) *Running {
 	b.T.Helper()
-	r := &Running{Cmd: exec.Command(b.Binary, append(append([]string{"--root", b.Root}, b.Globals...), args...)...)}
+	globals := append([]string{"--root", b.Root}, b.Globals...)
+	if Systemd() && (args[0] == "create" || args[0] == "run") { // the other commands know by the record
+		globals = append(globals, "--systemd-cgroup")
+	}
+	r := &Running{Cmd: exec.Command(b.Binary, append(globals, args...)...)}
 	r.Env = append(os.Environ(), b.Env...)
 	var err1, err2 error
 	r.out, err1 = os.CreateTemp(Base(), "out")
@@ -165,8 +169,12 @@ func (b *Box) Pid(id string) int {
 	return s.Pid
 }
 
-// Cgroup returns a cgroup path that nobody has used.
+// Cgroup returns a cgroupsPath that nobody has used.
 func (b *Box) Cgroup() string {
 	b.cgroup++
-	return "/" + os.Getenv(prefixEnv) + "-" + filepath.Base(b.Dir) + "-" + strconv.Itoa(b.cgroup)
+	name := os.Getenv(prefixEnv) + "-" + filepath.Base(b.Dir) + "-" + strconv.Itoa(b.cgroup)
+	if Systemd() {
+		return "system.slice::" + name
+	}
+	return "/" + name
 }

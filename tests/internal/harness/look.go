@@ -1,9 +1,11 @@
 package harness
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,6 +20,7 @@ import (
 type Sight struct {
 	Mounts    []string
 	Cgroups   []string // of this run
+	Units     []string // of this run
 	Processes []string
 	Files     []string // in the box: names, types, modes; nil: not to be compared
 }
@@ -25,20 +28,20 @@ type Sight struct {
 // Look looks at the host. Zombies count as gone.
 func (b *Box) Look() Sight {
 	b.T.Helper()
-	return Sight{Mounts: mounts(b.T), Cgroups: cgroupDirs(os.Getenv(prefixEnv)), Processes: processes(), Files: files(b)}
+	return Sight{Mounts: mounts(b.T), Cgroups: cgroupDirs(os.Getenv(prefixEnv)), Units: units(b.T), Processes: processes(), Files: files(b)}
 }
 
 // Same fails the test if the host does not become as it was within a moment: what husk kills on its own death takes one.
 func (s Sight) Same(t testing.TB, b *Box) {
 	t.Helper()
 	var diff []string
-	for end := time.Now().Add(2 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		now := b.Look()
 		if s.Files == nil {
 			now.Files = nil
 		}
 		diff = slices.Concat(changes("mount", s.Mounts, now.Mounts), changes("cgroup", s.Cgroups, now.Cgroups),
-			changes("process", s.Processes, now.Processes), changes("file", s.Files, now.Files))
+			changes("unit", s.Units, now.Units), changes("process", s.Processes, now.Processes), changes("file", s.Files, now.Files))
 		if len(diff) == 0 || time.Now().After(end) {
 			break
 		}
@@ -90,12 +93,28 @@ func mounts(t testing.TB) (list []string) {
 	return list
 }
 
+// units lists what systemd knows of the containers of this run.
+func units(t testing.TB) (list []string) {
+	if !Systemd() {
+		return nil
+	}
+	out, err := exec.Command("systemctl", "list-units", "--all", "--plain", "--no-legend", os.Getenv(prefixEnv)+"-*").CombinedOutput()
+	if err != nil {
+		t.Fatalf("ask systemd for units: %v: %s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		list = append(list, strings.TrimSpace(line))
+	}
+	return list
+}
+
 // processes lists "pid name" of all processes but the test's own.
 func processes() (list []string) {
 	entries, _ := os.ReadDir("/proc")
+	reaper, _ := strconv.Atoi(os.Getenv(reaperEnv))
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() || pid == 1 {
+		if err != nil || pid == os.Getpid() || pid == reaper || Systemd() && !descends(pid, reaper) {
 			continue
 		}
 		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
@@ -112,13 +131,31 @@ func processes() (list []string) {
 	return list
 }
 
+// descends says whether a process descends from another.
+func descends(pid, from int) bool {
+	for pid > 1 && pid != from {
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if err != nil {
+			return false
+		}
+		f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		pid, _ = strconv.Atoi(f[1]) // its parent
+	}
+	return pid == from
+}
+
 const cgroupRoot = "/sys/fs/cgroup"
 
 // cgroupDirs finds the cgroups of a run: by name, in every hierarchy.
 func cgroupDirs(prefix string) []string {
 	v1, _ := filepath.Glob(cgroupRoot + "/*/" + prefix + "-*")
 	v2, _ := filepath.Glob(cgroupRoot + "/" + prefix + "-*")
-	return append(v1, v2...)
+	v2 = append(v1, v2...)
+	if Systemd() {
+		scopes, _ := filepath.Glob(cgroupRoot + "/system.slice/" + prefix + "-*")
+		v2 = append(v2, scopes...)
+	}
+	return v2
 }
 
 func thaw(prefix string) {

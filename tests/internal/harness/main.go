@@ -2,7 +2,9 @@
 // the host.
 //
 // The tests of a package run in a pid, a mount and a network namespace of their own (see [Main]). So every process and every mount that
-// is there besides those of the test is one that husk has left, whatever else happens on the machine meanwhile.
+// is there besides those of the test is one that husk has left, whatever else happens on the machine meanwhile. Where systemd makes
+// the cgroups (HUSK_TEST_DRIVER=systemd) there is no pid namespace, since systemd is told of processes by their numbers: then it is
+// every process that descends from the tests.
 package harness
 
 import (
@@ -21,6 +23,8 @@ import (
 const (
 	baseEnv   = "HUSK_TEST_BASE"   // directory of this run: set in the inner process
 	prefixEnv = "HUSK_TEST_PREFIX" // of the names of all its cgroups
+	reaperEnv = "HUSK_TEST_REAPER" // pid of the process that buries orphans: set in the tests
+	driverEnv = "HUSK_TEST_DRIVER" // "systemd": the containers are made with --systemd-cgroup
 	binaryEnv = "HUSK"             // the program under test
 	busybox   = "/bin/busybox"     // a static one: what the root file systems consist of
 )
@@ -33,7 +37,7 @@ func Main(m *testing.M) {
 		os.Exit(m.Run())
 	case os.Getenv(baseEnv) == "":
 		exit(enter())
-	case os.Getpid() == 1:
+	case os.Getenv(reaperEnv) == "":
 		exit(reap())
 	}
 	os.Exit(m.Run())
@@ -55,11 +59,20 @@ func missing() string {
 	if _, err := os.Stat(busybox); err != nil {
 		return "needs a static " + busybox + " (Debian: busybox-static)"
 	}
+	if driver := os.Getenv(driverEnv); driver != "" && driver != "systemd" {
+		return driverEnv + " is neither empty nor systemd"
+	}
+	if _, err := os.Stat("/run/systemd/system"); err != nil && Systemd() { // sd_booted(3)
+		return "needs systemd"
+	}
 	if _, err := os.Stat(Binary()); err != nil {
 		return "needs a built husk: make, or $" + binaryEnv
 	}
 	return ""
 }
+
+// Systemd says whether systemd makes the cgroups.
+func Systemd() bool { return os.Getenv(driverEnv) == "systemd" }
 
 // Binary is the path of the program under test: $HUSK, or bin/husk of this work tree.
 func Binary() string {
@@ -85,9 +98,9 @@ func enter() (int, error) {
 	defer removeCgroups(prefix)
 	cmd := itself()
 	cmd.Env = append(os.Environ(), baseEnv+"="+base, prefixEnv+"="+prefix)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
-		Pdeathsig:  syscall.SIGKILL,
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if Systemd() {
+		cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWPID
 	}
 	var exit *exec.ExitError
 	if err := cmd.Run(); errors.As(err, &exit) {
@@ -105,13 +118,17 @@ func itself() *exec.Cmd {
 	return cmd
 }
 
-// reap is the init of the namespace: it runs the tests as a child and buries orphans, as the init of a machine does. Without
+// reap is the init of the namespace, or like one: it runs the tests as a child and buries orphans, as the init of a machine does. Without
 // it the end of a container would wait for those that a husk has left that was killed.
 func reap() (int, error) {
 	if err := settle(); err != nil {
 		return 0, err
 	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return 0, err
+	}
 	cmd := itself()
+	cmd.Env = append(os.Environ(), reaperEnv+"="+strconv.Itoa(os.Getpid()))
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
