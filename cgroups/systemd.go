@@ -273,25 +273,39 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 }
 
 // Delete removes the cgroup first, which is the end of the scope, and then makes sure that systemd has noticed: the unit's
-// name is free for the next container when it returns. A systemd that does not answer is no error as long as the cgroup is
-// gone: it will notice by itself.
+// name is free for the next container when it returns. A systemd that can't be asked is no error as long as the cgroup is gone.
 func (m *systemd) Delete(timeout time.Duration) error {
 	if err := m.backend.Delete(timeout); err != nil {
 		return err
 	}
+	// It may never notice by itself: the kernel drops the news that a cgroup is empty which is removed within 10 ms of the last.
+	for end := time.Now().Add(restartTime); m.forget() && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
+}
+
+// restartTime is how long a message bus that was restarted, and systemd's return to it, are waited for.
+const restartTime = 2 * time.Second
+
+// forget has systemd forget the unit. It says whether the bus broke meanwhile, or was there without systemd.
+func (m *systemd) forget() (again bool) {
 	bus, err := m.dial()
 	if err != nil {
-		return nil
+		return false
 	}
 	defer bus.Close()
-	if watchJobs(bus, m.unit) != nil {
-		return nil
+	if err = watchJobs(bus, m.unit); err != nil {
+		return true
 	}
-	if job, err := bus.Do(managerCall("StopUnit", m.unit, "replace")); err == nil {
-		_ = m.wait(bus, job)
+	job, err := bus.Do(managerCall("StopUnit", m.unit, "replace"))
+	if err == nil {
+		err = m.wait(bus, job)
 	}
-	_, _ = bus.Do(managerCall("ResetFailedUnit", m.unit)) // most often there is nothing left of it
-	return nil
+	if !unanswered(err) {
+		_, err = bus.Do(managerCall("ResetFailedUnit", m.unit)) // most often there is nothing left of it
+	}
+	return unanswered(err)
 }
 
 func (m *systemd) State() State {

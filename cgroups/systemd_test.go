@@ -1,9 +1,12 @@
 package cgroups
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"husk/internal/dbus"
 )
@@ -186,6 +189,29 @@ func TestNamedIn(t *testing.T) {
 	} {
 		if got := namedIn(&dbus.Error{Name: c.name, Message: c.message}, list); got != c.want {
 			t.Errorf("%s: %d", c.message, got)
+		}
+	}
+}
+
+func TestUnanswered(t *testing.T) {
+	const prefix = "org.freedesktop.DBus.Error."
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{unix.EPIPE, true},
+		{fmt.Errorf("call StopUnit: %w", errors.New("the message bus has closed the connection")), true},
+		{unix.ETIMEDOUT, false},
+		{jobError("it ended as canceled"), false},
+		{&dbus.Error{Name: managerName + ".NoSuchUnit"}, false},
+		{&dbus.Error{Name: prefix + "AccessDenied"}, false},
+		{&dbus.Error{Name: prefix + "NoReply"}, true},
+		{&dbus.Error{Name: prefix + "NameHasNoOwner"}, true},
+		{fmt.Errorf("call StopUnit: %w", &dbus.Error{Name: prefix + "Spawn.ChildExited"}), true},
+	} {
+		if got := unanswered(c.err); got != c.want {
+			t.Errorf("%v: %v", c.err, got)
 		}
 	}
 }

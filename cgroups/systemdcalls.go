@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"husk/internal/dbus"
 )
 
@@ -65,6 +67,26 @@ func watchJobs(bus *dbus.Conn, unit string) error {
 	return bus.AddMatch("type='signal',sender='" + managerName + "',path='" + managerPath + "',interface='" + managerIface + "',member='JobRemoved',arg2='" + unit + "'")
 }
 
+// jobError is that systemd could not do what it was asked for.
+type jobError string
+
+func (e jobError) Error() string { return string(e) }
+
+// unanswered says whether it is worth asking once more: the bus broke, or was there without systemd, as they are for a moment
+// when the bus is restarted. Who did not answer in time will not then.
+func unanswered(err error) bool {
+	var refused *dbus.Error
+	var job jobError
+	switch {
+	case err == nil, errors.As(err, &job), errors.Is(err, unix.ETIMEDOUT):
+		return false
+	case errors.As(err, &refused):
+		name, ok := strings.CutPrefix(refused.Name, "org.freedesktop.DBus.Error.")
+		return ok && (name == "ServiceUnknown" || name == "NameHasNoOwner" || name == "NoReply" || strings.HasPrefix(name, "Spawn."))
+	}
+	return true
+}
+
 // wait waits for the end of the job that a call returned.
 func (m *systemd) wait(bus *dbus.Conn, job []any) error {
 	for {
@@ -76,7 +98,7 @@ func (m *systemd) wait(bus *dbus.Conn, job []any) error {
 			continue
 		}
 		if s.Args[3] != "done" {
-			return fmt.Errorf("wait for systemd's job for %s: it ended as %q (see journalctl)", m.unit, s.Args[3])
+			return jobError(fmt.Sprintf("wait for systemd's job for %s: it ended as %q (see journalctl)", m.unit, s.Args[3]))
 		}
 		return nil
 	}

@@ -147,8 +147,8 @@ func (f *followed) checkMemory() {
 // ended deals with the end of init. A start may be on its way that has let the program run: it holds the lock, and so does
 // a delete, which takes the directory away.
 func (f *followed) ended() {
-	end := f.c.look(f.pidfd, startPatience)
-	if !f.started && f.c.acquire(unix.LOCK_SH, startPatience) == nil {
+	end := f.c.look(f.pidfd, reapPatience)
+	if !f.started && f.c.acquire(unix.LOCK_SH, lockPatience) == nil {
 		f.lookForStart()
 		linux.Unlock(f.c.dir)
 	}
@@ -157,8 +157,12 @@ func (f *followed) ended() {
 	f.c.noteEnd(end, 0)
 }
 
-// startPatience bounds how long the end of one container keeps the news of others waiting.
-const startPatience = 100 * time.Millisecond
+// These bound how long the end of one container keeps the news of others waiting: for whoever has to wait for the process first,
+// which may be nobody; and for a start or delete, which is about to end.
+const (
+	reapPatience = 100 * time.Millisecond
+	lockPatience = 2 * time.Second
+)
 
 // end tells that the container has stopped; there is nothing to be heard of it but its deletion.
 func (f *followed) end(end End) {

@@ -343,32 +343,6 @@ func TestSystemdNames(t *testing.T) {
 	})
 }
 
-// A create that is killed while systemd is at work leaves what delete finds.
-func TestSystemdKilledCreate(t *testing.T) {
-	systemdView(t, func(t *testing.T, v *view) {
-		name := filepath.Join(t.TempDir(), "bus")
-		listener, err := net.Listen("unix", name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { listener.Close() })
-		b := newBundle(t, v)
-		b.save()
-		cmd := b.command("create", "--bundle", b.dir, b.id)
-		cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS=unix:path="+name)
-		b.spawn(cmd)
-		silent, err := listener.Accept() // it asks, and gets no answer
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer silent.Close()
-		cmd.Process.Signal(unix.SIGKILL)
-		cmd.Wait()
-		b.must("delete", "--force", b.id)
-		equal(t, "unit", b.unit("LoadState"), "not-found")
-	})
-}
-
 // A user's own systemd makes the cgroup, wherever in the machine's cgroups the user is, and its limits hold.
 func TestSystemdRootless(t *testing.T) {
 	systemdView(t, func(t *testing.T, v *view) {
