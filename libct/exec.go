@@ -185,7 +185,7 @@ func (c *container) openRootDir() (*os.File, error) {
 // facts gathers what the compiler may know.
 func (x *execution) facts() (err error) {
 	x.host = &specconv.Host{ID: x.c.id, PreserveFDs: x.o.PreserveFDs, NoNewKeyring: x.c.rec.NoKeyring, Program: x.path}
-	if err := x.r.processFacts(x.spec, x.process, x.host, [3]*os.File{}); err != nil {
+	if err := x.r.processFacts(x.spec, x.process, x.host, [3]*os.File{}, x.c.rec.Pid); err != nil {
 		return err
 	}
 	if x.env != nil {

@@ -35,7 +35,7 @@ func (r *Runtime) hostFacts(spec *specs.Spec, o *CreateOptions) (*specconv.Host,
 	if err := r.mountFacts(spec, h, h.Rootfs); err != nil {
 		return nil, err
 	}
-	if err := r.processFacts(spec, spec.Process, h, o.Stdio); err != nil {
+	if err := r.processFacts(spec, spec.Process, h, o.Stdio, 0); err != nil {
 		return nil, err
 	}
 	h.Env = environment(spec.Process, func() ([]byte, error) { return passwdOf(spec, h) })
@@ -141,13 +141,13 @@ func isProcfs(name string) bool {
 	return unix.Statfs(name, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
 }
 
-// processFacts fills in what depends on the process alone.
-func (r *Runtime) processFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host, stdio [3]*os.File) error {
+// processFacts fills in what depends on the process alone. For init see userFacts.
+func (r *Runtime) processFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host, stdio [3]*os.File, init int) error {
 	var err error
 	if h.Capabilities, err = ownCapabilities(); err != nil {
 		return err
 	}
-	if err := userFacts(spec, p, h); err != nil {
+	if err := userFacts(spec, p, h, init); err != nil {
 		return err
 	}
 	for _, warning := range specconv.Ungranted(p, h.Capabilities) {

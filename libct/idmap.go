@@ -26,12 +26,12 @@ func inInitialUserNamespace() bool {
 	return err == nil && st.Ino == initUserNS
 }
 
-// userFacts fills in what depends on user namespaces.
-func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host) error {
+// userFacts fills in what depends on user namespaces. init is the pid of the container's, 0 as long as there is none.
+func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host, init int) error {
 	initial := inInitialUserNamespace()
 	h.BindDevices = !initial
 	if !initial {
-		h.NoSetgroups = setgroupsDenied()
+		h.NoSetgroups = setgroupsDenied("self")
 	}
 	if !specconv.Has(spec, specs.UserNamespace) {
 		return nil
@@ -40,7 +40,10 @@ func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host) error {
 	own := h.Capabilities
 	h.Schedules = initial && own&(1<<unix.CAP_SYS_NICE) != 0
 	h.Capabilities = 1<<64 - 1 // those of its user namespace: all
-	if len(spec.Linux.UIDMappings) > 0 && !mayMap(own) && selfOnly(spec) {
+	switch {
+	case init > 0: // whoever made it, with whatever privileges
+		h.NoSetgroups = setgroupsDenied(strconv.Itoa(init))
+	case len(spec.Linux.UIDMappings) > 0 && !mayMap(own) && selfOnly(spec):
 		h.NoSetgroups = true
 	}
 	if specconv.KeepsGroups(spec) && initial && own&(1<<unix.CAP_SETGID) != 0 {
@@ -52,8 +55,9 @@ func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host) error {
 	return nil
 }
 
-func setgroupsDenied() bool {
-	text, err := os.ReadFile("/proc/self/setgroups")
+// setgroupsDenied reads what the user namespace of a process has been made with (user_namespaces(7)).
+func setgroupsDenied(process string) bool {
+	text, err := os.ReadFile("/proc/" + process + "/setgroups")
 	return err == nil && strings.TrimSpace(string(text)) == "deny"
 }
 

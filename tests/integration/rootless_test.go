@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,6 +155,24 @@ func TestRootless(t *testing.T) {
 			b.must("kill", b.id, "KILL")
 			awaitEnd(b.state().Pid, limit)
 			b.must("delete", b.id)
+		})
+		t.Run("exec with privileges that create did not have", func(t *testing.T) {
+			b := rootless(t, v)
+			b.detached("wait")
+			privileged := func(options ...string) result {
+				cmd := b.command(slices.Concat([]string{"exec"}, options, []string{b.id, "/inside", "facts"})...)
+				cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: []uintptr{unix.CAP_SETUID, unix.CAP_SETGID}}
+				return b.finish(cmd)
+			}
+			r := privileged()
+			if r.status != 0 || r.stderr != "" {
+				t.Fatal(r) // the user namespace is the same as before, and has nobody set groups
+			}
+			equalList(t, "groups", parseFacts(t, r.stdout).Groups, nil)
+			if r = privileged("--additional-gids", "0"); r.status != 255 || !strings.Contains(r.stderr, "/process/user/additionalGids") || strings.Count(r.stderr, "\n") != 1 {
+				t.Error(r)
+			}
+			b.must("delete", "--force", b.id)
 		})
 		t.Run("a delegated cgroup", func(t *testing.T) {
 			if !v.v2 {
