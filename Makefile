@@ -119,7 +119,7 @@ test: ## all tests on this machine (as root; installs Debian packages that are m
 	tests/all
 
 .PHONY: test-vm
-test-vm: build ## all of tests/integration in an emulated machine with systemd and cgroup v2 (as root); HUSK_VM: another such machine
+test-vm: build ## all of tests/integration in an emulated machine with systemd and cgroup v2, in three settings (as root); HUSK_VM: another such machine
 	.ci/setup vm
 	GO='$(GO)' tests/vm/tests all
 

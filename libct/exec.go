@@ -78,7 +78,8 @@ func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
 	if o.Detach {
 		return 0, nil
 	}
-	status, err := waitForward(x.child, x.incoming)
+	forwardSignals(x.child, x.incoming)
+	status, err := waitFor(x.child)
 	if err != nil {
 		return -1, err
 	}

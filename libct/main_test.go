@@ -134,6 +134,21 @@ func spawnFrom(t testing.TB, exe *os.File) *process {
 	return &process{cmd, p.StartTime}
 }
 
+// spawnNumbered is spawn with a program that is named as the interpreter is.
+func spawnNumbered(t testing.TB) *process {
+	t.Helper()
+	path, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exe.Close()
+	return spawnFrom(t, exe)
+}
+
 // spawnInterpreter is spawn with a program file that looks like the plan's
 // interpreter.
 func spawnInterpreter(t testing.TB) *process {

@@ -57,14 +57,16 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 		return 0, nil
 	}
 	told := k.forwardAll()
-	status, err := waitForward(k.process, incoming)
+	forwardSignals(k.process, incoming)
+	oom := o.Keep && k.c.watchOOM(int(k.process.Pidfd.Fd()))
+	status, err := waitFor(k.process)
 	told()
 	if err != nil {
 		return -1, err
 	}
 	stopPoint("run-ended")
 	if o.Keep {
-		k.c.noteEnd(&End{Known: true, Status: status, OOMKilled: k.c.oomKilled()}, endPatience)
+		k.c.noteEnd(&End{Known: true, Status: status, OOMKilled: oom || k.c.oomKilled()}, endPatience)
 		k.release()
 		return exitStatus(status), nil
 	}
@@ -122,17 +124,22 @@ func catch(ask func() <-chan os.Signal, detached bool) func() <-chan os.Signal {
 	return func() <-chan os.Signal { return <-caught }
 }
 
-// waitForward waits for the end of a process and passes signals on to it.
-func waitForward(p *nsenter.Process, signals <-chan os.Signal) (unix.WaitStatus, error) {
-	if signals != nil {
-		go func() {
-			for s := range signals {
-				if number, ok := s.(syscall.Signal); ok {
-					unix.PidfdSendSignal(int(p.Pidfd.Fd()), number, nil, 0)
-				}
-			}
-		}()
+// forwardSignals passes signals on to a process.
+func forwardSignals(p *nsenter.Process, signals <-chan os.Signal) {
+	if signals == nil {
+		return
 	}
+	go func() {
+		for s := range signals {
+			if number, ok := s.(syscall.Signal); ok {
+				unix.PidfdSendSignal(int(p.Pidfd.Fd()), number, nil, 0)
+			}
+		}
+	}()
+}
+
+// waitFor waits for the end of a process.
+func waitFor(p *nsenter.Process) (unix.WaitStatus, error) {
 	status, err := p.Wait()
 	if err != nil {
 		return 0, fmt.Errorf("wait for the program: %w", err)

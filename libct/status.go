@@ -93,7 +93,25 @@ func (c *container) status() (Status, error) {
 	if frozen {
 		return Paused, nil
 	}
-	return c.program()
+	s, err := c.program()
+	if s == Running && len(c.rec.StartOps) == 0 && c.numbered {
+		return c.beforeStart()
+	}
+	return s, err
+}
+
+// beforeStart looks whether the process that run has made still is the interpreter: there is no start gate to tell by. It is asked
+// for hardly any but such a process, see linux.Process. Where the interpreter hides from who asks, running is the better guess: what
+// has a number for a name may be a program.
+func (c *container) beforeStart() (Status, error) {
+	exe, err := linux.Readlinkat(unix.AT_FDCWD, "/proc/"+strconv.Itoa(c.rec.Pid)+"/exe")
+	switch {
+	case linux.NoProcess(err):
+		return Stopped, nil // it is on its way out
+	case err == nil && strings.HasPrefix(exe, interpreterExe):
+		return Created, nil
+	}
+	return Running, nil
 }
 
 // alive reports whether the container's init is there: the very process, not
@@ -113,6 +131,7 @@ func (c *container) alive() (bool, error) {
 	if p.StartTime != c.rec.StartTime || p.Dead() {
 		return false, nil
 	}
+	c.numbered = p.Numbered
 	return c.sameBoot()
 }
 

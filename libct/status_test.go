@@ -17,6 +17,7 @@ func TestStatus(t *testing.T) {
 	r := newRuntime(t)
 	running := spawn(t)
 	interpreter := spawnInterpreter(t)
+	numbered := spawnNumbered(t)
 	zombie := spawn(t)
 	zombie.Process.Kill()
 	pidfd, err := linux.PidfdOpen(zombie.Process.Pid)
@@ -44,7 +45,9 @@ func TestStatus(t *testing.T) {
 		{"another boot", func(rec *record) { running.own(rec); rec.BootID = "00000000-0000-4000-8000-000000000000" }, false, Stopped},
 		{"runs, gate left by a killed start", running.own, true, Running},
 		{"at the gate", interpreter.own, true, Created},
-		{"gate gone", interpreter.own, false, Running},
+		{"gate gone", func(rec *record) { interpreter.own(rec); rec.StartOps = map[string]string{"1": "\nexecve"} }, false, Running},
+		{"made by run, before its program", interpreter.own, false, Created},
+		{"made by run, program named by a number", numbered.own, false, Running},
 		{"pid of another", func(rec *record) { running.own(rec); rec.StartTime-- }, false, Stopped},
 		{"zombie", zombie.own, false, Stopped},
 		{"zombie at the gate", zombie.own, true, Stopped},

@@ -79,7 +79,9 @@ type container struct {
 	lock int    // what is held on dir: 0, LOCK_SH, LOCK_EX
 	busy bool   // phase is creating and the creator lives
 	boot string // id of this boot, once it was needed
-	rec  record
+
+	numbered bool // linux.Process.Numbered of init, when it was last found alive
+	rec      record
 }
 
 // path returns the path of a file of c, for messages.

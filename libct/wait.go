@@ -77,12 +77,43 @@ func (r *Runtime) Wait(id string) (*End, error) {
 		return nil, err
 	}
 	defer unix.Close(pidfd)
+	oom := c.watchOOM(pidfd)
 	if _, err := linux.PollIn(pidfd, -1); err != nil {
 		return nil, fmt.Errorf("wait for the end of container %s: %w", id, err)
 	}
 	end := c.look(pidfd, endPatience)
+	end.OOMKilled = end.OOMKilled || oom
 	c.noteEnd(end, endPatience)
 	return end, nil
+}
+
+// watchOOM says whether the kernel kills in the container for want of memory before the init of pidfd ends. It waits for either
+// where the cgroup will not tell later: systemd removes it as soon as it is empty.
+func (c *container) watchOOM(pidfd int) bool {
+	if c.rec.Cgroup.Unit == "" {
+		return false
+	}
+	m, err := c.cgroup()
+	if err != nil || m == nil {
+		return false
+	}
+	watch, err := m.WatchOOM()
+	if err != nil || watch == nil {
+		return false
+	}
+	defer watch.Close()
+	for {
+		if kills, err := m.OOMKills(); err != nil || kills > 0 {
+			return err == nil
+		}
+		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}, watch.Poll}
+		if _, err := linux.Poll(fds, -1); err != nil {
+			return false
+		}
+		if killed, err := watch.Happened(); err != nil || killed || fds[0].Revents != 0 {
+			return killed
+		}
+	}
 }
 
 // look finds out how the init of pidfd has ended, just after it has.

@@ -163,9 +163,12 @@ func TestParseStat(t *testing.T) {
 		want       Process
 		ok         bool
 	}{
-		{"plain", "9 (sleep) S" + tail, Process{'S', 3, 774411}, true},
-		{"hostile name", "9 (a) Z 1 (b) R" + tail, Process{'R', 3, 774411}, true},
-		{"newline in name", "9 (a\n) S" + tail, Process{'S', 3, 774411}, true},
+		{"plain", "9 (sleep) S" + tail, Process{'S', 3, 774411, false}, true},
+		{"hostile name", "9 (a) Z 1 (b) R" + tail, Process{'R', 3, 774411, false}, true},
+		{"name of a descriptor", "9 (14) S" + tail, Process{'S', 3, 774411, true}, true},
+		{"name like one of a descriptor", "9 (1) (4) S" + tail, Process{'S', 3, 774411, false}, true},
+		{"empty name", "9 () S" + tail, Process{'S', 3, 774411, false}, true},
+		{"newline in name", "9 (a\n) S" + tail, Process{'S', 3, 774411, false}, true},
 		{"empty", "", Process{}, false},
 		{"no name", "9 S 1", Process{}, false},
 		{"nothing after the name", "9 (x)", Process{}, false},

@@ -222,11 +222,7 @@ func killedAtCreate(t *testing.T, point string, command ...string) {
 	socket := console(b)
 	before := b.Look()
 	killedAt(b, point, append(command, "--bundle", bundle, "--console-socket", socket, "c")...)
-	passing := []string{"creating", "created"}
-	if command[0] == "run" {
-		passing = append(passing, "running") // there is no start gate to tell the one from the other until the process ends
-	}
-	await(b, "c", []string{"absent", "stopped"}, passing)
+	await(b, "c", []string{"absent", "stopped"}, []string{"creating", "created"})
 	if ran(bundle) {
 		t.Error("the program has run")
 	}
