@@ -23,6 +23,7 @@ func TestAnnotationKeepGroups(t *testing.T) {
 	groups := []uint32{0, 7, 54322}
 	eachView(t, func(t *testing.T, v *view) {
 		t.Run("root", func(t *testing.T) {
+			v.needsRoot(t, "its groups are root's")
 			b := newBundle(t, v)
 			b.user = &syscall.Credential{Groups: groups}
 			b.annotate("run.oci.keep_original_groups", "1")
@@ -56,6 +57,7 @@ func TestAnnotationKeepGroups(t *testing.T) {
 			b.must("delete", "--force", b.id)
 		})
 		t.Run("root's in a user namespace", func(t *testing.T) {
+			v.needsRoot(t, "its groups are root's")
 			b := newBundle(t, v)
 			b.inUser()
 			b.annotate("run.oci.keep_original_groups", "1")
@@ -165,6 +167,7 @@ func TestAnnotationsIgnored(t *testing.T) {
 // crun's option for a map of a mount's own.
 func TestIDMapOption(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, mapsIDs)
 		b := newBundle(t, v)
 		b.makeDirs("src")
 		b.write("src/file", "x")
@@ -209,7 +212,7 @@ func TestAnnotationDelegateCgroup(t *testing.T) {
 		equal(t, "processes in the root", f.Probes["read:/sys/fs/cgroup/cgroup.procs"], "")
 		equal(t, "a cgroup of the container's own", f.Probes["mkdir:/sys/fs/cgroup/other"], "ok")
 		data, err := os.ReadFile("/proc/" + itoa(b.state().Pid) + "/cgroup")
-		if err != nil || !strings.HasSuffix(strings.TrimSpace(string(data)), "/"+b.id+"/pay.load") {
+		if err != nil || !strings.HasSuffix(strings.TrimSpace(string(data)), v.cgroup(b.id)+"/pay.load") {
 			t.Errorf("cgroup of the first process: %s, %v", data, err)
 		}
 		equal(t, "processes of the container", len(pids(b)), 1)

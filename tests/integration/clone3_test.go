@@ -15,6 +15,7 @@ import (
 // Where clone3 is refused, as by the filters of older engines around the runtime itself, processes join their cgroup by hand.
 func TestWithoutClone3(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the test starts these commands with clone3 itself")
 		b := newBundle(t, v)
 		b.ownCgroupNamespace()
 		b.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/inside", Args: []string{"inside", "exit", "0"}}}}

@@ -60,7 +60,7 @@ func TestFeatures(t *testing.T) {
 			}
 		})
 		t.Run("mount options", func(t *testing.T) {
-			v.needsRoot(t, "it takes CAP_SYS_ADMIN in the user namespace of the file system to map the ids of a mount, and the access times of root's mounts are locked")
+			v.needsRoot(t, mapsIDs+", and the access times of root's mounts are locked")
 			for _, word := range append(f.MountOptions, "nosuchword") {
 				b := newBundle(t, v)
 				b.mountWith(word)

@@ -25,7 +25,7 @@ func linked(b *bundle) {
 // crun's words about bind mounts whose source or destination is a link.
 func TestBindLinks(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		for _, s := range settings {
+		for _, s := range v.settings() {
 			t.Run(s.name, func(t *testing.T) {
 				b := s.make(t, v)
 				linked(b)

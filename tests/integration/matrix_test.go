@@ -26,6 +26,18 @@ var settings = []setting{
 	{"rootless", rootless},
 }
 
+// settings are those that differ in the view: a user's containers all have a user namespace, and one without a session has no
+// systemd to ask.
+func (v *view) settings() []setting {
+	switch {
+	case v.user != nil:
+		return []setting{{"session", newBundle}}
+	case v.systemd:
+		return settings[:2]
+	}
+	return settings
+}
+
 // One property of config.json and what it looks like from inside. refused names the settings in which the kernel does not permit it, with
 // the words that husk then says.
 type property struct {
@@ -179,15 +191,7 @@ var matrix = []property{
 
 func TestMatrix(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		list := settings
-		if v.user != nil {
-			list = []setting{{"session", newBundle}}
-		}
-		for _, s := range list {
-			if s.name == "rootless" && v.systemd {
-				t.Run(s.name, func(t *testing.T) { rootless(t, v) })
-				continue
-			}
+		for _, s := range v.settings() {
 			for _, p := range matrix {
 				t.Run(s.name+p.pointer, func(t *testing.T) {
 					b := s.make(t, v)

@@ -95,7 +95,7 @@ func bound(from, to string, options ...string) specs.Mount {
 // Every kind of mount comes into a container that runs, and goes again.
 func TestMountsAdd(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		for _, s := range settings {
+		for _, s := range v.settings() {
 			t.Run(s.name, func(t *testing.T) {
 				b := s.make(t, v)
 				b.running()
@@ -143,7 +143,7 @@ func TestMountsAdd(t *testing.T) {
 // A container that waits for its start has what was added when its program comes.
 func TestMountsAddCreated(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		for _, s := range settings {
+		for _, s := range v.settings() {
 			t.Run(s.name, func(t *testing.T) {
 				b := s.make(t, v)
 				b.Root.Readonly = true
@@ -172,6 +172,7 @@ func TestMountsAddCreated(t *testing.T) {
 // Ids are mapped by the parent, and what the host has locked stays locked for a container in a user namespace.
 func TestMountsAddInUser(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, mapsIDs)
 		b := newBundle(t, v)
 		b.inUser()
 		from := source(b, "mapped", unix.MOUNT_ATTR_RDONLY, "below")
@@ -192,7 +193,7 @@ func TestMountsAddInUser(t *testing.T) {
 // Of several mounts all are made or none, whichever fails.
 func TestMountsAllOrNothing(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		for _, s := range settings {
+		for _, s := range v.settings() {
 			t.Run(s.name, func(t *testing.T) {
 				b := s.make(t, v)
 				b.running()
@@ -274,6 +275,7 @@ func TestMountsHostileContainer(t *testing.T) {
 
 func TestMountsRefused(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "it maps the ids of mounts, and has the mounts of the host")
 		b := newBundle(t, v)
 		b.running()
 		for words, m := range map[string]specs.Mount{

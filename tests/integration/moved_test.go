@@ -97,6 +97,7 @@ func TestMovedAway(t *testing.T) {
 // What somebody has put into sub-cgroups of the container's belongs to the container.
 func TestSubCgroups(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the cgroups are made by root")
 		for _, command := range []string{"delete", "kill"} {
 			t.Run(command, func(t *testing.T) {
 				b := newBundle(t, v)

@@ -483,7 +483,7 @@ func TestNotifyUnprivileged(t *testing.T) {
 // With the privileges of root, a user namespace changes nothing.
 func TestNotifyUserNamespace(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		v.needsRoot(t, "it maps ids that are not the user's; all containers of this view have a user namespace")
+		v.needsRoot(t, othersIDs)
 		b := newBundle(t, v)
 		a := newSupervisor(t, b.path("agent"))
 		a.errno[unix.SYS_UMOUNT2] = unix.EXDEV

@@ -323,7 +323,9 @@ func TestServiceUser(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
 		m := newManager(t, b.path("manager.sock"))
-		b.inUser()
+		if v.user == nil {
+			b.inUser()
+		}
 		b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
 		b.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 100}}
 		b.Process.User = specs.User{UID: 1000, GID: 1000}

@@ -15,9 +15,13 @@ import (
 // firstMapped is the host's id of the root of user namespaces here.
 const firstMapped = 200000
 
+// othersIDs is why a test is not for a user.
+const othersIDs = "it maps ids that are not the user's; all containers of this view have a user namespace"
+
 // inUser gives the container a new user namespace, whose root owns the rootfs.
 func (b *bundle) inUser() {
 	b.t.Helper()
+	b.v.needsRoot(b.t, othersIDs)
 	b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 	b.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: firstMapped, Size: 65536}}
 	b.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: firstMapped, Size: 65536}}
@@ -88,7 +92,7 @@ func (b *bundle) probeUser() {
 
 func TestUserNamespace(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		v.needsRoot(t, "it maps ids that are not the user's; all containers of this view have a user namespace")
+		v.needsRoot(t, othersIDs)
 		t.Run("new", func(t *testing.T) {
 			b := newBundle(t, v)
 			b.inUser()
@@ -318,6 +322,8 @@ func TestTimeNamespace(t *testing.T) {
 	})
 }
 
+const mapsIDs = "it takes CAP_SYS_ADMIN in the user namespace of the file system to map the ids of a mount"
+
 // Files of a mount whose ids are mapped belong to others than on the disk.
 func TestIDMappedMounts(t *testing.T) {
 	mapping := func(host, size uint32) []specs.LinuxIDMapping {
@@ -342,7 +348,7 @@ func TestIDMappedMounts(t *testing.T) {
 		b.probe("stat:/m", "stat:/m/file", "stat:/m/below/of tmpfs")
 	}
 	eachView(t, func(t *testing.T, v *view) {
-		v.needsRoot(t, "it takes CAP_SYS_ADMIN in the user namespace of the file system to map the ids of a mount")
+		v.needsRoot(t, mapsIDs)
 		t.Run("the map of the user namespace", func(t *testing.T) {
 			b := newBundle(t, v)
 			b.inUser()
@@ -406,7 +412,7 @@ func TestIDMappedMounts(t *testing.T) {
 // The rootfs and sources that only the host's root can get to, and what the host has locked in them.
 func TestUserNamespaceSources(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		v.needsRoot(t, "it maps ids that are not the user's; all containers of this view have a user namespace")
+		v.needsRoot(t, othersIDs)
 		b := newBundle(t, v)
 		b.inUser()
 		b.makeDirs("locked", "deep/source")
@@ -434,7 +440,7 @@ func TestUserNamespaceSources(t *testing.T) {
 // The hooks that run inside run in the user namespace as well; the others don't.
 func TestUserNamespaceHooks(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
-		v.needsRoot(t, "it maps ids that are not the user's; all containers of this view have a user namespace")
+		v.needsRoot(t, othersIDs)
 		b := newBundle(t, v)
 		b.inUser()
 		b.Linux.Namespaces = append(b.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
