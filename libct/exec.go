@@ -231,8 +231,6 @@ func (x *execution) facts() (err error) {
 	return nil
 }
 
-const devptsMagic = 0x1cd1 // DEVPTS_SUPER_MAGIC, linux/magic.h
-
 // openTerminal makes a pty in the container's devpts. Its ptmx is proven to be one before it is opened: the container's
 // side may have put anything in that place (CVE-2025-52565).
 func (x *execution) openTerminal() error {
@@ -253,7 +251,7 @@ func (x *execution) openTerminal() error {
 	if err != nil {
 		return err
 	}
-	if magic != devptsMagic || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(5, 2) || st.Ino != 2 {
+	if magic != unix.DEVPTS_SUPER_MAGIC || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(5, 2) || st.Ino != 2 {
 		return errors.New("/process/terminal: open the container's ptmx: what is at /dev/pts/ptmx is not the one of a devpts")
 	}
 	master, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(at), os.O_RDWR|unix.O_NOCTTY, 0)

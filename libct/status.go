@@ -11,6 +11,7 @@ import (
 
 	"husk/cgroups"
 	"husk/internal/linux"
+	"husk/nsenter"
 )
 
 // Status is the state of a container in the words of the runtime
@@ -28,7 +29,7 @@ const (
 
 // interpreterExe is how the link /proc/PID/exe of a process begins that still
 // is the interpreter: it runs from a memfd.
-const interpreterExe = "/memfd:husk"
+const interpreterExe = "/memfd:" + nsenter.MemfdName
 
 // State returns the state of container id. It takes no lock and never waits.
 func (r *Runtime) State(id string) (*ContainerState, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"husk/nsenter"
 )
@@ -24,7 +23,7 @@ func (k *creation) undo(cause error) error {
 		if err := k.cgroup.Kill(); err != nil && !cgroupGone(err) {
 			k.r.warn("kill what is left in the cgroup: %v", err)
 		}
-		if err := k.cgroup.Delete(10 * time.Second); err != nil {
+		if err := k.cgroup.Delete(k.r.wait); err != nil {
 			cause = fmt.Errorf("%w; and remove the cgroup: %w", cause, err)
 		}
 	}

@@ -1,8 +1,6 @@
 package specconv
 
 import (
-	"strconv"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"husk/plan"
@@ -143,34 +141,7 @@ func (c *compiler) joinInputs() {
 }
 
 // at sets the origin of the following ops: a place in config.json built from its parts, and the step in words.
-func (c *compiler) at(step string, pointer ...any) {
-	p := make([]byte, 0, 48)
-	for _, part := range pointer {
-		p = append(p, '/')
-		switch part := part.(type) {
-		case int:
-			p = strconv.AppendInt(p, int64(part), 10)
-		case string:
-			p = appendToken(p, part)
-		}
-	}
-	c.b.At(string(p), step)
-}
-
-// appendToken escapes a member name for a JSON pointer (RFC 6901, section 3).
-func appendToken(p []byte, s string) []byte {
-	for i := range len(s) {
-		switch s[i] {
-		case '~':
-			p = append(p, "~0"...)
-		case '/':
-			p = append(p, "~1"...)
-		default:
-			p = append(p, s[i])
-		}
-	}
-	return p
-}
+func (c *compiler) at(step string, pointer ...any) { c.b.At(at(pointer...), step) }
 
 func (c *compiler) descriptors() {
 	c.b.MarkInherited()

@@ -18,7 +18,7 @@ func Features() *features.Features {
 		Hooks:         hookNames(),
 		MountOptions:  slices.Sorted(slices.Values(MountOptions())),
 		Linux: &features.Linux{
-			Namespaces:      servedNamespaces(),
+			Namespaces:      slices.Sorted(slices.Values(namespaceNames())),
 			Capabilities:    slices.Clone(Capabilities),
 			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
 			Apparmor:        &features.Apparmor{Enabled: &yes},
@@ -36,19 +36,6 @@ func hookNames() (names []string) {
 	for _, list := range hookLists(new(specs.Hooks)) {
 		names = append(names, list.name)
 	}
-	return names
-}
-
-// servedNamespaces are the types that this release does not refuse.
-func servedNamespaces() (names []string) {
-	for _, k := range namespaceKinds {
-		r := new(report)
-		r.later(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: k.name}}}})
-		if r.err() == nil {
-			names = append(names, string(k.name))
-		}
-	}
-	slices.Sort(names)
 	return names
 }
 

@@ -15,8 +15,6 @@ import (
 
 const pathDirectory = unix.O_PATH | unix.O_DIRECTORY
 
-const procMagic = 0x9fa0 // PROC_SUPER_MAGIC, linux/magic.h
-
 // place is something that this plan has mounted.
 type place struct {
 	name     string   // clean absolute path
@@ -307,7 +305,7 @@ func (c *compiler) refuseProc(to plan.Reg) {
 	c.b.Step("check that the place is not in procfs")
 	ok := c.b.Label()
 	c.b.StatFS(to, c.scratch)
-	c.b.SkipUnless(ok, c.scratch, 8, 1<<64-1, procMagic)
+	c.b.SkipUnless(ok, c.scratch, 8, 1<<64-1, unix.PROC_SUPER_MAGIC)
 	c.b.Fail(unix.EXDEV)
 	c.b.Bind(ok)
 }

@@ -25,6 +25,13 @@ var namespaceKinds = []struct {
 	{specs.TimeNamespace, unix.CLONE_NEWTIME},
 }
 
+func namespaceNames() (names []string) {
+	for _, k := range namespaceKinds {
+		names = append(names, string(k.name))
+	}
+	return names
+}
+
 // NamespaceKind is the CLONE_NEW* flag of a namespace type, 0 if it is unknown.
 func NamespaceKind(t specs.LinuxNamespaceType) uint64 {
 	for _, k := range namespaceKinds {
@@ -59,7 +66,7 @@ func newKinds(spec *specs.Spec) (kinds uint64) {
 // time namespace have to be set before somebody is in it (time_namespaces(7)).
 func late(spec *specs.Spec) bool {
 	kinds := newKinds(spec)
-	user, _ := namespace(spec, specs.UserNamespace)
+	user, _ := namespace(spec.Linux, specs.UserNamespace)
 	return user.Path != "" || kinds&unix.CLONE_NEWTIME != 0 || kinds&unix.CLONE_NEWUSER != 0 && len(joined(spec)) > 0
 }
 
@@ -78,9 +85,9 @@ func joined(spec *specs.Spec) (list []specs.LinuxNamespace) {
 	return list
 }
 
-// namespace finds the entry of a type.
-func namespace(spec *specs.Spec, t specs.LinuxNamespaceType) (ns specs.LinuxNamespace, index int) {
-	for i, n := range spec.Linux.Namespaces {
+// namespace finds the entry of a type, index -1 if there is none.
+func namespace(l *specs.Linux, t specs.LinuxNamespaceType) (ns specs.LinuxNamespace, index int) {
+	for i, n := range l.Namespaces {
 		if n.Type == t {
 			return n, i
 		}
@@ -90,15 +97,21 @@ func namespace(spec *specs.Spec, t specs.LinuxNamespaceType) (ns specs.LinuxName
 
 // Has says whether the container has a namespace of the type that is not the host's.
 func Has(spec *specs.Spec, t specs.LinuxNamespaceType) bool {
-	_, i := namespace(spec, t)
+	return hasNamespace(spec.Linux, t)
+}
+
+func hasNamespace(l *specs.Linux, t specs.LinuxNamespaceType) bool {
+	_, i := namespace(l, t)
 	return i >= 0
 }
 
 func (c *compiler) has(t specs.LinuxNamespaceType) bool { return Has(c.spec, t) }
 
 // IsNew says whether the container gets a new namespace of the type.
-func IsNew(spec *specs.Spec, t specs.LinuxNamespaceType) bool {
-	ns, i := namespace(spec, t)
+func IsNew(spec *specs.Spec, t specs.LinuxNamespaceType) bool { return isNew(spec.Linux, t) }
+
+func isNew(l *specs.Linux, t specs.LinuxNamespaceType) bool {
+	ns, i := namespace(l, t)
 	return i >= 0 && ns.Path == ""
 }
 
@@ -165,7 +178,7 @@ func (c *compiler) joinNamespaces() {
 		c.at(GateOffsets, "linux", "timeOffsets")
 		c.b.Gate(GateOffsets, c.scratch, scratchSize)
 	}
-	pids, index := namespace(c.spec, specs.PIDNamespace)
+	pids, index := namespace(c.spec.Linux, specs.PIDNamespace)
 	switch {
 	case pids.Path != "":
 		c.at(StepEnterPids, "linux", "namespaces", index)
@@ -174,12 +187,12 @@ func (c *compiler) joinNamespaces() {
 		c.at("make the pid namespace", "linux", "namespaces", index)
 		c.enterPidNamespace(unix.CLONE_NEWPID)
 	case c.isNew(specs.TimeNamespace):
-		_, index = namespace(c.spec, specs.TimeNamespace)
+		_, index = namespace(c.spec.Linux, specs.TimeNamespace)
 		c.at("enter the time namespace", "linux", "namespaces", index)
 		c.enterPidNamespace(0)
 	}
 	if c.isNew(specs.CgroupNamespace) {
-		_, index := namespace(c.spec, specs.CgroupNamespace)
+		_, index := namespace(c.spec.Linux, specs.CgroupNamespace)
 		c.at("make the cgroup namespace", "linux", "namespaces", index)
 		c.b.Unshare(unix.CLONE_NEWCGROUP)
 	}
@@ -202,7 +215,7 @@ func (c *compiler) joinThose(inside bool) {
 		if ns.Type == specs.UserNamespace || slices.Contains(c.host.Inside, ns.Type) != inside {
 			continue
 		}
-		_, index := namespace(c.spec, ns.Type)
+		_, index := namespace(c.spec.Linux, ns.Type)
 		c.at("join namespace "+strconv.Quote(ns.Path), "linux", "namespaces", index)
 		c.b.SetNS(c.namespaces[i], NamespaceKind(ns.Type))
 		c.b.Close(c.namespaces[i])
@@ -211,7 +224,7 @@ func (c *compiler) joinThose(inside bool) {
 
 // enterUser makes or joins the user namespace. What only the host's root may do to this process comes before.
 func (c *compiler) enterUser() {
-	ns, index := namespace(c.spec, specs.UserNamespace)
+	ns, index := namespace(c.spec.Linux, specs.UserNamespace)
 	if index < 0 {
 		return
 	}

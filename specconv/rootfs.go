@@ -2,6 +2,7 @@ package specconv
 
 import (
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -9,12 +10,14 @@ import (
 	"husk/plan"
 )
 
-// rootPropagations of linux.rootfsPropagation.
-var rootPropagations = []struct {
+type propagation struct {
 	name      string
 	kind      uint64
 	recursive bool
-}{
+}
+
+// rootPropagations are the values of linux.rootfsPropagation: those of the specification and their recursive forms.
+var rootPropagations = []propagation{
 	{"private", unix.MS_PRIVATE, false},
 	{"rprivate", unix.MS_PRIVATE, true},
 	{"rshared", unix.MS_SHARED, true},
@@ -23,6 +26,24 @@ var rootPropagations = []struct {
 	{"shared", unix.MS_SHARED, false},
 	{"slave", unix.MS_SLAVE, false},
 	{"unbindable", unix.MS_UNBINDABLE, false},
+}
+
+// findPropagation looks a value up, nil if there is none.
+func findPropagation(name string) *propagation {
+	for i := range rootPropagations {
+		if p := &rootPropagations[i]; p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func propagationNames() string {
+	var names []string
+	for _, p := range rootPropagations {
+		names = append(names, p.name)
+	}
+	return strings.Join(names, " ")
 }
 
 // attachRoot makes the mount namespace deaf towards the host, captures every object of the host that the container will
@@ -120,11 +141,9 @@ func (c *compiler) changeRoot() {
 		c.b.Step("detach the host's mounts")
 		c.b.DropOldRoot()
 	}
-	for _, p := range rootPropagations {
-		if p.name == c.spec.Linux.RootfsPropagation {
-			c.at("set the propagation of the root", "linux", "rootfsPropagation")
-			c.b.SetAttr(c.root, plan.Attr{Propagation: p.kind, Recursive: p.recursive})
-		}
+	if p := findPropagation(c.spec.Linux.RootfsPropagation); p != nil {
+		c.at("set the propagation of the root", "linux", "rootfsPropagation")
+		c.b.SetAttr(c.root, plan.Attr{Propagation: p.kind, Recursive: p.recursive})
 	}
 	c.requireProc()
 	c.at("change to directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
@@ -146,7 +165,7 @@ func (c *compiler) requireProc() {
 	ok := c.b.Label()
 	at := c.b.Open("", c.root, c.procName, pathDirectory, plan.InRoot)
 	c.b.StatFS(at, c.scratch)
-	c.b.SkipIf(ok, c.scratch, 8, 1<<64-1, procMagic)
+	c.b.SkipIf(ok, c.scratch, 8, 1<<64-1, unix.PROC_SUPER_MAGIC)
 	c.b.Fail(unix.ESTALE)
 	c.b.Bind(ok)
 	c.b.Close(at)

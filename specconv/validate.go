@@ -215,7 +215,7 @@ func (r *report) add(pointer, format string, args ...any) {
 
 // at makes a JSON pointer of member names and indices.
 func at(parts ...any) string {
-	var b []byte
+	b := make([]byte, 0, 48)
 	for _, part := range parts {
 		b = append(b, '/')
 		switch part := part.(type) {

@@ -105,7 +105,7 @@ var broken = []struct{ change, pointer, msg string }{
 	{`/annotations {"":"x"}`, "/annotations/", "key must not be an empty string"},
 
 	// Namespaces and mappings.
-	{`/linux/namespaces/0/type "pids"`, "/linux/namespaces/0/type", `"pids" is not one of pid network`},
+	{`/linux/namespaces/0/type "pids"`, "/linux/namespaces/0/type", `"pids" is not one of mount uts`},
 	{`/linux/namespaces/0/type`, "/linux/namespaces/0/type", "is required"},
 	{`/linux/namespaces/- {"type":"pid"}`, "/linux/namespaces/6", `malformed spec file: duplicated ns "pid"`},
 	{`/linux/namespaces/1/path "netns/a"`, "/linux/namespaces/1/path", `"netns/a" is not an absolute path`},

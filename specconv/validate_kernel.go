@@ -10,31 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const namespaceTypes = "pid network mount ipc uts user cgroup time"
-
-// hasNamespace reports whether the container gets or joins a namespace of this
-// type instead of staying in the runtime's.
-func hasNamespace(l *specs.Linux, typ specs.LinuxNamespaceType) bool {
-	return slices.ContainsFunc(l.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == typ })
-}
-
-// namespacePath returns the path of the namespace to join, "" for none.
-func namespacePath(l *specs.Linux, typ specs.LinuxNamespaceType) string {
-	for _, ns := range l.Namespaces {
-		if ns.Type == typ {
-			return ns.Path
-		}
-	}
-	return ""
-}
-
 func checkNamespaces(r *report, l *specs.Linux) {
 	r.count(len(l.Namespaces), "namespaces")
 	for i, ns := range l.Namespaces {
 		if slices.ContainsFunc(l.Namespaces[:min(i, 16)], func(before specs.LinuxNamespace) bool { return before.Type == ns.Type }) {
 			r.add(at("namespaces", i), "malformed spec file: duplicated ns %.100q", string(ns.Type))
 		}
-		r.oneOf(string(ns.Type), namespaceTypes, "namespaces", i, "type")
+		if NamespaceKind(ns.Type) == 0 {
+			r.oneOf(string(ns.Type), strings.Join(namespaceNames(), " "), "namespaces", i, "type")
+		}
 		if ns.Path != "" {
 			r.absolute(ns.Path, "namespaces", i, "path")
 		}
@@ -50,7 +34,7 @@ func checkIDMappings(r *report, l *specs.Linux) {
 		if mapped {
 			r.add("", "user namespace mappings specified, but user namespace isn't enabled in the config")
 		}
-	case namespacePath(l, specs.UserNamespace) != "":
+	case !isNew(l, specs.UserNamespace):
 	case !mapped:
 		r.add("/namespaces", "user namespaces enabled, but no namespace path to join nor mappings to apply specified")
 	case len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0:
@@ -60,7 +44,7 @@ func checkIDMappings(r *report, l *specs.Linux) {
 
 // checkMappedUser refuses ids that the new user namespace does not have: nobody could take them.
 func checkMappedUser(r *report, s *specs.Spec) {
-	if s.Process == nil || s.Linux == nil || !hasNamespace(s.Linux, specs.UserNamespace) || namespacePath(s.Linux, specs.UserNamespace) != "" {
+	if s.Process == nil || s.Linux == nil || !isNew(s.Linux, specs.UserNamespace) {
 		return
 	}
 	u := s.Process.User
@@ -127,7 +111,7 @@ func checkTimeOffsets(r *report, l *specs.Linux) {
 	case len(l.TimeOffsets) == 0:
 	case !hasNamespace(l, specs.TimeNamespace):
 		r.add("/timeOffsets", "time namespace offsets specified, but time namespace isn't enabled in the config")
-	case namespacePath(l, specs.TimeNamespace) != "":
+	case !isNew(l, specs.TimeNamespace):
 		r.add("/timeOffsets", "time namespace enabled, but both namespace path and time offsets specified -- you may only provide one")
 	}
 }
@@ -160,7 +144,7 @@ func checkDevice(r *report, d *specs.LinuxDevice, i int) {
 		// Engines copy st_mode as it is, so the file type may be there as well.
 		const permissions = 0o7777
 		mode := uint32(*d.FileMode)
-		if typ := mode &^ permissions; typ != 0 && typ != fileType(d.Type) {
+		if typ := mode &^ permissions; typ != 0 && typ != nodeType(d.Type) {
 			r.add(at("devices", i, "fileMode"), "%d (%#o) has bits beyond the permissions", mode, mode)
 		}
 	}
@@ -170,17 +154,6 @@ func checkDevice(r *report, d *specs.LinuxDevice, i int) {
 	if d.GID != nil {
 		checkID(r, *d.GID, "devices", i, "gid")
 	}
-}
-
-// fileType returns the file type bits of st_mode for a type of mknod(1).
-func fileType(typ string) uint32 {
-	switch typ {
-	case "b":
-		return unix.S_IFBLK
-	case "p":
-		return unix.S_IFIFO
-	}
-	return unix.S_IFCHR
 }
 
 // checkDeviceNumber checks numbers against the kernel's dev_t, 12 and 20 bits.
@@ -312,12 +285,9 @@ func checkMemoryPolicy(r *report, l *specs.Linux) {
 	}
 }
 
-// rootfsPropagations are the modes of the specification and their recursive forms.
-const rootfsPropagations = "shared slave private unbindable rshared rslave rprivate runbindable"
-
 func checkPropagation(r *report, l *specs.Linux) {
-	if p := l.RootfsPropagation; p != "" && !containsWord(rootfsPropagations, p) {
-		r.add("/rootfsPropagation", "rootfsPropagation=%.100q is not supported: one of %s", p, rootfsPropagations)
+	if p := l.RootfsPropagation; p != "" && findPropagation(p) == nil {
+		r.add("/rootfsPropagation", "rootfsPropagation=%.100q is not supported: one of %s", p, propagationNames())
 	}
 }
 
