@@ -21,13 +21,11 @@ func (k *creation) handOverConsole(e nsenter.Event) error {
 	return giveConsole(e.Files[0], k.o.ConsoleSocket, k.console)
 }
 
-// giveConsole sends the master to a console socket, or gives a copy of it to the caller of a foreground process.
+// giveConsole sends the master to a console socket, or gives a copy of it to the caller of a foreground process. The modes stay as the
+// kernel makes them: who shows the output in a raw terminal, as Docker does, counts on lines that end in "\r\n".
 func giveConsole(master *os.File, socket string, take func(*os.File) error) error {
 	if err := unix.SetNonblock(int(master.Fd()), false); err != nil { // as the ptmx of a bound /dev is opened
 		return fmt.Errorf("set the modes of the terminal: %w", err)
-	}
-	if err := clearONLCR(master); err != nil {
-		return err
 	}
 	if socket != "" {
 		number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
@@ -56,19 +54,6 @@ func terminalPeer(master *os.File) (*os.File, error) {
 		return nil, errno
 	}
 	return os.NewFile(fd, "tty"), nil
-}
-
-// clearONLCR lets a line end in "\n" alone, as it does behind a pipe; the terminal that shows the output adds the "\r".
-func clearONLCR(master *os.File) error {
-	t, err := unix.IoctlGetTermios(int(master.Fd()), unix.TCGETS)
-	if err == nil {
-		t.Oflag &^= unix.ONLCR
-		err = unix.IoctlSetTermios(int(master.Fd()), unix.TCSETS, t)
-	}
-	if err != nil {
-		return fmt.Errorf("set the modes of the terminal: %w", err)
-	}
-	return nil
 }
 
 // sendFile connects to a unix socket and sends one message: the payload and the descriptor. A limit other than 0 is how long

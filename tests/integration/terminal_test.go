@@ -163,7 +163,7 @@ func consoleSocket(t *testing.T, v *view, dir string) {
 	equal(t, "mode", f.TTY.Mode, unix.S_IFCHR|0o620)
 	equal(t, "/dev/console", f.Nodes["/dev/console"].Major, 136)
 	equal(t, "mount at /dev/console", f.mount("/dev/console").fstype, "devpts")
-	equal(t, "ONLCR", f.TTY.Onlcr, 0)
+	equal(t, "ONLCR, as the kernel makes it", f.TTY.Onlcr, 1)
 	b.must("delete", "--force", b.id)
 }
 
