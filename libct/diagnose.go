@@ -57,8 +57,9 @@ var hints = []struct {
 	{"open file system", unix.EPERM, "a container may not mount this file system"},
 	{"set option", unix.EINVAL, "the file system does not know this option or value; in a user namespace the id of uid= or gid= must be mapped"},
 	{"set source", unix.EINVAL, "the kernel takes at most 255 bytes"},
-	{"mount the file", unix.EINVAL, "the mount point is a directory"},
-	{"mount the file", unix.ENOTDIR, "the mount point is a directory"},
+	// Docker looks for "not a directory" and explains it to its user.
+	{"mount the file", unix.EINVAL, "it is not a directory, but the mount point is"},
+	{"mount the file", unix.ENOTDIR, "it is not a directory, but the mount point is"},
 	{"mount the directory", unix.EINVAL, "the mount point is not a directory"},
 	{"mount the directory", unix.ENOTDIR, "the mount point is not a directory"},
 	{"open mount point", unix.ENOTDIR, "a part of the path is not a directory"},

@@ -118,7 +118,7 @@ var configurations = []bad{
 	{name: "overlay without directories", changes: `/mounts/- {"destination": "/data", "type": "overlay", "source": "overlay"}`, want: `/mounts/4: make file system "overlay" of "overlay": invalid argument`},
 	{name: "overlay of nothing", changes: `/mounts/- {"destination": "/data", "type": "overlay", "source": "overlay", "options": ["lowerdir=/no/such/dir"]}`, want: `/mounts/4/options/0: set option "lowerdir=/no/such/dir": no such file or directory`},
 	{name: "directory on a file", changes: `/mounts/- {"destination": "/etc/passwd", "source": "/tmp", "options": ["bind"]}`, want: `/mounts/4: open mount point "/etc/passwd": not a directory`},
-	{name: "file on a directory", changes: `/mounts/- {"destination": "/data", "source": "/etc/hostname", "options": ["bind"]}`, want: `/mounts/4: mount the file "/etc/hostname" at "/data": invalid argument (the mount point is a directory)`},
+	{name: "file on a directory", changes: `/mounts/- {"destination": "/data", "source": "/etc/hostname", "options": ["bind"]}`, want: `/mounts/4: mount the file "/etc/hostname" at "/data": invalid argument (it is not a directory, but the mount point is)`},
 	{name: "tmpfs on a file", changes: `/mounts/- {"destination": "/etc/passwd", "type": "tmpfs", "source": "tmpfs"}`, want: `/mounts/4: open mount point "/etc/passwd": not a directory`},
 	{name: "through a file", changes: `/mounts/- {"destination": "/etc/passwd/x/y", "type": "tmpfs", "source": "tmpfs"}`, want: `/mounts/4: open mount point "/etc/passwd/x/y": not a directory`},
 	{name: "name too long", changes: `/mounts/- {"destination": "/` + strings.Repeat("n", 256) + `", "type": "tmpfs", "source": "tmpfs"}`, want: `/mounts/4: open mount point "/ & : file name too long`},
