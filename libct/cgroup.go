@@ -92,7 +92,7 @@ func hasLimits(r *specs.LinuxResources) bool {
 func (r *Runtime) cgroupConfig(spec *specs.Spec, id string) *cgroups.Config {
 	return &cgroups.Config{
 		Path: spec.Linux.CgroupsPath, ID: id, Resources: spec.Linux.Resources, Annotations: spec.Annotations, Owner: specconv.CgroupOwner(spec),
-		Rootless: r.rootless(), Systemd: r.opts.SystemdCgroup, UserManager: r.opts.SystemdCgroup && userManager(),
+		Rootless: r.rootless(), Systemd: r.opts.SystemdCgroup, UserManager: r.opts.SystemdCgroup && rootless(),
 	}
 }
 

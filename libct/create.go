@@ -331,5 +331,5 @@ func (r *Runtime) rootless() bool {
 	case "false":
 		return false
 	}
-	return os.Geteuid() != 0
+	return rootless()
 }

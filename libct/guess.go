@@ -41,7 +41,7 @@ func (c *container) guess() error {
 	if kept {
 		return nil
 	}
-	cfg.UserManager = cfg.Systemd && userManager()
+	cfg.UserManager = cfg.Systemd && rootless()
 	m, err := cgroups.New(&cfg)
 	if err != nil {
 		return fmt.Errorf("find cgroup of container %s: %w", c.id, err)

@@ -19,16 +19,9 @@ import (
 // initUserNS is the inode number of the initial user namespace: PROC_USER_INIT_INO, linux/proc_ns.h.
 const initUserNS = 0xEFFFFFFD
 
-// inInitialUserNamespace says whether we are in the user namespace that all others come from. Only there device nodes can be
-// made.
-func inInitialUserNamespace() bool {
-	st, err := stat("/proc/self/ns/user")
-	return err == nil && st.Ino == initUserNS
-}
-
 // userFacts fills in what depends on user namespaces. init is the pid of the container's, 0 as long as there is none.
 func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host, init int) error {
-	initial := inInitialUserNamespace()
+	initial := !inUserNamespace()
 	h.BindDevices = !initial
 	if !initial {
 		h.NoSetgroups = setgroupsDenied("self")

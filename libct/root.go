@@ -1,7 +1,6 @@
 package libct
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,14 +29,15 @@ func DefaultRoot() string {
 }
 
 // inUserNamespace reports whether this process is outside the initial user
-// namespace, which alone maps every id to itself (user_namespaces(7)).
+// namespace, from which all others come. Only there device nodes can be made.
 func inUserNamespace() bool {
-	m, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && string(bytes.Join(bytes.Fields(m), []byte(" "))) != "0 0 4294967295"
+	st, err := stat("/proc/self/ns/user")
+	return err != nil || st.Ino != initUserNS
 }
 
-// userManager says whose systemd makes cgroups for us: the user's own, or the system's.
-func userManager() bool { return os.Geteuid() != 0 || inUserNamespace() }
+// rootless reports whether the caller is not the machine's root: another user,
+// or root of a user namespace, as Podman is for a user.
+func rootless() bool { return os.Geteuid() != 0 || inUserNamespace() }
 
 // openRoot opens the state root. It must belong to the caller and be writable
 // by nobody else: whoever can write there decides which processes husk kills.

@@ -34,6 +34,7 @@ type bundle struct {
 
 	user        *syscall.Credential // who runs the commands; nil: root
 	environment []string            // of that user
+	mapped      bool                // that user is root of a user namespace for each command
 	cgroup      int                 // where they run, a descriptor; 0: with us
 
 	start func(*exec.Cmd) error // starts them, on the thread of the view; nil: Cmd.Start

@@ -57,6 +57,12 @@ func (b *bundle) asUser(cmd *exec.Cmd) {
 		cmd.SysProcAttr = new(syscall.SysProcAttr)
 	}
 	cmd.SysProcAttr.Credential = b.user
+	if b.mapped {
+		own := []syscall.SysProcIDMap{{ContainerID: 0, HostID: rootlessID, Size: 1}, {ContainerID: 1, HostID: 300000, Size: 65536}}
+		cmd.SysProcAttr.Credential = &syscall.Credential{}
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings, cmd.SysProcAttr.GidMappingsEnableSetgroups = own, own, true
+	}
 	if b.cgroup > 0 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, b.cgroup
 	}
@@ -173,6 +179,20 @@ func TestRootless(t *testing.T) {
 				t.Error(r)
 			}
 			b.must("delete", "--force", b.id)
+		})
+		// How Podman calls a runtime for a user: as root of the user's namespace, which has no right to any cgroup.
+		t.Run("root of a user namespace", func(t *testing.T) {
+			b := rootless(t, v)
+			b.mapped = true
+			b.Linux.Namespaces = slices.DeleteFunc(b.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
+			b.Linux.UIDMappings, b.Linux.GIDMappings = nil, nil
+			b.Process.User = specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{50}}
+			b.probe("read:/proc/self/uid_map", "write:/dev/null")
+			f := b.facts()
+			equal(t, "ids", f.status("Uid"), "1000 1000 1000 1000")
+			equalList(t, "groups", f.Groups, []int{50})
+			equal(t, "uid map", fields(f.Probes["read:/proc/self/uid_map"]), "0 54321 1 1 300000 65536")
+			equal(t, "write to /dev/null", f.Probes["write:/dev/null"], "ok")
 		})
 		t.Run("a delegated cgroup", func(t *testing.T) {
 			if !v.v2 {
