@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"husk/plan"
@@ -53,10 +54,14 @@ func nodeType(t string) uint32 {
 	}
 }
 
-// nodes merges the default nodes and linux.devices, which win. What engines copy from the host of a privileged container
+// nodes merges the default nodes and linux.devices, which win. A default node also gives way to what is mounted in its place:
+// Podman binds all nodes for the privileged container of a user. What engines copy from the host of a privileged container
 // has a ptmx in it, which would be the host's: the container's is a link to its own devpts.
 func (c *compiler) nodes() (list []node) {
-	own := make(map[string]int, len(c.spec.Linux.Devices))
+	own := make(map[string]int, len(c.spec.Linux.Devices)+len(c.spec.Mounts))
+	for _, m := range c.spec.Mounts {
+		own[inside(m.Destination)] = -1
+	}
 	for i, d := range slices.Backward(c.spec.Linux.Devices) {
 		own[inside(d.Path)] = i
 	}
@@ -302,6 +307,9 @@ func (c *compiler) placeFor(dir plan.Reg, name string, mode uint32, fresh bool) 
 // made: security modules check the object that a stream was opened on.
 func (c *compiler) reopenNull() {
 	if !c.newDev || c.hostNodes != nil || c.host.NullStdio == [3]bool{} || c.spec.Process.Terminal {
+		return
+	}
+	if slices.ContainsFunc(c.spec.Mounts, func(m specs.Mount) bool { return inside(m.Destination) == "/dev/null" }) {
 		return
 	}
 	c.b.At("", "open the container's /dev/null for the standard streams")

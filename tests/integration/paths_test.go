@@ -197,6 +197,25 @@ func TestDevices(t *testing.T) {
 				equal(t, probe, f.Probes[probe], want)
 			}
 		}},
+		// As with -v /dev/urandom:/dev/random, or for a user's privileged container.
+		{"mounted in the place of default nodes", func(b *bundle) {
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/dev/random", Source: "/dev/urandom", Options: []string{"bind"}})
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/dev/null", Source: "/dev/null", Options: []string{"bind"}})
+			b.probe("write:/dev/null")
+		}, func(t *testing.T, b *bundle, f *facts) {
+			equal(t, "random", f.Nodes["/dev/random"].Minor, 9)
+			equal(t, "urandom", f.Nodes["/dev/urandom"].Minor, 9)
+			equal(t, "null", f.Nodes["/dev/null"].Minor, 3)
+			equal(t, "write to /dev/null", f.Probes["write:/dev/null"], "ok")
+		}},
+		{"mounted in the place of default nodes, in a user namespace", func(b *bundle) {
+			b.inUser()
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/dev/random", Source: "/dev/urandom", Options: []string{"bind"}})
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/dev/null", Source: "/dev/null", Options: []string{"bind"}})
+		}, func(t *testing.T, b *bundle, f *facts) {
+			equal(t, "random", f.Nodes["/dev/random"].Minor, 9)
+			equal(t, "null", f.Nodes["/dev/null"].Minor, 3)
+		}},
 		{"/dev of the root", func(b *bundle) {
 			b.v.needsRoot(b.t, boundNodes)
 			b.Root.Readonly = false
