@@ -37,7 +37,7 @@ func (m *v1) Joins() (list []string) {
 
 // place opens the cgroup at the path that at gives for each hierarchy ("": none there).
 func (m *v1) place(at func(*group) string) (*Placement, error) {
-	p := &Placement{}
+	p := &Placement{Caller: m.caller}
 	for i := range m.groups {
 		g := &m.groups[i]
 		where := at(g)

@@ -15,8 +15,9 @@ import (
 
 // v1 manages the directories of one cgroup in all v1 hierarchies and, on a hybrid host, its twin in the cgroup2 tree.
 type v1 struct {
-	groups []group // the twin, if there is one, comes first: clone-into-cgroup, kill and the populated event work on it
-	inode  uint64  // of groups[0]
+	groups []group           // the twin, if there is one, comes first: clone-into-cgroup, kill and the populated event work on it
+	inode  uint64            // of groups[0]
+	caller map[string]string // see Placement
 }
 
 // group is the cgroup's directory in one hierarchy.
@@ -164,6 +165,7 @@ func (m *v1) mkdirs(cfg *Config) error {
 		var err error
 		if g.made, err = mkdirs(g.mount, g.inner); err != nil {
 			if cfg.Rootless && cfg.Path == "" && isPermission(err) {
+				m.stay(&g)
 				continue
 			}
 			m.groups = kept
@@ -173,6 +175,16 @@ func (m *v1) mkdirs(cfg *Config) error {
 	}
 	m.groups = kept
 	return nil
+}
+
+// stay notes that the container remains in the caller's cgroup, below which its own would have been.
+func (m *v1) stay(g *group) {
+	if m.caller == nil {
+		m.caller = make(map[string]string)
+	}
+	for name := range strings.SplitSeq(g.name, ",") {
+		m.caller[name] = path.Dir(g.path)
+	}
 }
 
 // refuseUsed looks at a directory that was there before.

@@ -213,8 +213,13 @@ func cgroupFacts(state cgroups.State, p *cgroups.Placement) specconv.Cgroup {
 	if c.V2 {
 		return c
 	}
-	for _, name := range slices.Sorted(maps.Keys(state.Paths)) {
-		dir := state.Paths[name]
+	paths := state.Paths
+	if p.Caller != nil {
+		paths = maps.Clone(paths)
+		maps.Copy(paths, p.Caller)
+	}
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		dir := paths[name]
 		i := slices.IndexFunc(c.Hierarchies, func(h specconv.Hierarchy) bool { return h.Own == dir })
 		switch {
 		case name == "":

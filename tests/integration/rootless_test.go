@@ -187,8 +187,14 @@ func TestRootless(t *testing.T) {
 			b.Linux.Namespaces = slices.DeleteFunc(b.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
 			b.Linux.UIDMappings, b.Linux.GIDMappings = nil, nil
 			b.Process.User = specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{50}}
-			b.probe("read:/proc/self/uid_map", "write:/dev/null")
+			b.Spec.Mounts = slices.DeleteFunc(b.Spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/sys/fs/cgroup" })
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro"}})
+			b.probe("read:/proc/self/uid_map", "write:/dev/null", "list:/sys/fs/cgroup", "list:/sys/fs/cgroup/memory")
 			f := b.facts()
+			if !v.v2 { // it stays in our cgroups, and sees them
+				includes(t, "hierarchies", strings.Fields(f.Probes["list:/sys/fs/cgroup"]), "pids", "memory", "cpu", "systemd")
+				includes(t, "memory", strings.Fields(f.Probes["list:/sys/fs/cgroup/memory"]), "memory.limit_in_bytes")
+			}
 			equal(t, "ids", f.status("Uid"), "1000 1000 1000 1000")
 			equalList(t, "groups", f.Groups, []int{50})
 			equal(t, "uid map", fields(f.Probes["read:/proc/self/uid_map"]), "0 54321 1 1 300000 65536")
