@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -11,18 +12,45 @@ import (
 	"husk/nsenter"
 )
 
-// copyUp fills a new tmpfs with what the directory that it will cover holds: the mount option tmpcopyup.
-func copyUp(e nsenter.Event) error {
+// copyUp fills a new tmpfs with what the directory that it will cover holds: the mount option tmpcopyup. The directory's mode and
+// owner are the tmpfs's, too, unless the options say which it is to have: Podman's always give a mode.
+func (k *mounting) copyUp(e nsenter.Event) error {
+	_, m, err := k.mountAt(e.Gate.Pointer)
+	if err != nil {
+		return err
+	}
 	if len(e.Files) != 2 {
 		return errors.New("copy a directory up: the directory and the tmpfs did not come with the request")
 	}
 	from, to := int(e.Files[0].Fd()), int(e.Files[1].Fd())
 	st, err := linux.Fstat(from)
 	if err == nil {
+		err = keepGiven(&st, to, m.Options)
+	}
+	if err == nil {
 		err = asOwner(to, func() error { return copyDir(from, to, &st) })
 	}
 	if err != nil {
 		return fmt.Errorf("%s: copy the directory up into the tmpfs: %w", e.Gate.Pointer, err)
+	}
+	return nil
+}
+
+// keepGiven changes st where the options have given the new file system something else.
+func keepGiven(st *unix.Stat_t, to int, options []string) error {
+	made, err := linux.Fstat(to)
+	if err != nil {
+		return err
+	}
+	for _, option := range options {
+		switch {
+		case strings.HasPrefix(option, "mode="):
+			st.Mode = made.Mode
+		case strings.HasPrefix(option, "uid="):
+			st.Uid = made.Uid
+		case strings.HasPrefix(option, "gid="):
+			st.Gid = made.Gid
+		}
 	}
 	return nil
 }

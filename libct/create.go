@@ -238,7 +238,7 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 	case specconv.GateLink:
 		return nil, k.makeLink(e)
 	case specconv.GateCopyUp:
-		return nil, copyUp(e)
+		return nil, k.copyUp(e)
 	case specconv.GateConsole:
 		return nil, k.handOverConsole(e)
 	case specconv.GateNetDevices:

@@ -129,7 +129,7 @@ func (e *errand) answer(ev *nsenter.Event) (err error) {
 	case specconv.GateTarget:
 		err = e.makeTarget(*ev)
 	case specconv.GateCopyUp:
-		err = copyUp(*ev)
+		err = e.copyUp(*ev)
 	case specconv.GateAdd:
 		e.mounts, ev.Files = ev.Files, nil
 		err = e.note()

@@ -101,6 +101,17 @@ func TestMounts(t *testing.T) {
 			equal(t, "write", f.Probes["create:/up/new"], "ok")
 			equal(t, "type", f.mount("/up").fstype, "tmpfs")
 		}},
+		{"copied up with a mode and an owner", func(b *bundle) {
+			b.makeDirs("rootfs/up/sub", "rootfs/none")
+			for _, name := range []string{"/up", "/none"} { // Podman gives a mode always
+				b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: name, Type: "tmpfs", Source: "tmpfs", Options: []string{"mode=1775", "uid=7", "gid=8", "rw", "tmpcopyup"}})
+			}
+			b.probe("stat:/up", "stat:/up/sub", "stat:/none")
+		}, func(t *testing.T, b *bundle, f *facts) {
+			equal(t, "given", strings.HasPrefix(f.Probes["stat:/up"], "41775 7 8 "), true)
+			equal(t, "below", strings.HasPrefix(f.Probes["stat:/up/sub"], "40755 0 0 "), true)
+			equal(t, "empty", strings.HasPrefix(f.Probes["stat:/none"], "41775 7 8 "), true)
+		}},
 		{"overlay", func(b *bundle) {
 			b.makeDirs("lower", "upper", "work")
 			b.write("lower/a", "lower")
