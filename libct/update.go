@@ -107,6 +107,7 @@ func (c *container) complete(res specs.LinuxResources) (*specs.LinuxResources, e
 	if err != nil {
 		return nil, err
 	}
+	specconv.ReadPids(spec.Version, &res)
 	created := new(specs.LinuxResources)
 	if spec.Linux != nil && spec.Linux.Resources != nil {
 		created = spec.Linux.Resources

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -60,8 +61,23 @@ func ParseSpec(data []byte) (*specs.Spec, error) {
 		spec.Linux = new(specs.Linux)
 	}
 	foldAnnotations(spec)
+	ReadPids(spec.Version, spec.Linux.Resources)
 	ReadIDMaps(spec.Linux, spec.Mounts)
 	return spec, nil
+}
+
+// ReadPids takes a pids limit of 0 for none where the container's config.json is of a version before 1.3, the first in which it is a limit:
+// what engines of that time mean by it (Podman up to 5.4, CRI-O up to 1.28).
+func ReadPids(version string, r *specs.LinuxResources) {
+	if r == nil || r.Pids == nil || r.Pids.Limit == nil || *r.Pids.Limit != 0 {
+		return
+	}
+	for _, old := range []string{"1.0.", "1.1.", "1.2."} {
+		if strings.HasPrefix(version, old) {
+			none := int64(-1)
+			r.Pids = &specs.LinuxPids{Limit: &none}
+		}
+	}
 }
 
 // ParseProcess decodes a process object, as exec --process gets it.

@@ -99,6 +99,35 @@ func TestUpdateOptions(t *testing.T) {
 	})
 }
 
+// A pids limit of 0 is none where the engine, to judge by its version of config.json, knows no other meaning.
+func TestPidsOfOldVersions(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		file := "pids/pids.max"
+		if v.v2 {
+			file = "pids.max"
+			var controllers []byte
+			v.do(func() (err error) { controllers, err = os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); return err })
+			if !strings.Contains(string(controllers), "pids") {
+				t.Skip("cgroup v2 does not have the pids controller here")
+			}
+		}
+		for _, version := range []string{"1.0.2-dev", "1.2.1", "1.3.0"} {
+			b := newBundle(t, v)
+			b.Version = version
+			b.Linux.Resources.Pids = &specs.LinuxPids{Limit: value[int64](0)}
+			none := map[bool]string{true: "1", false: "max"}[version == "1.3.0"]
+			b.created()
+			equal(t, version+": created", b.limit(file), none)
+			b.must("update", "--pids-limit", "5", b.id)
+			equal(t, version+": limited", b.limit(file), "5")
+			b.write("resources.json", `{"pids": {"limit": 0}}`)
+			b.must("update", "--resources", b.path("resources.json"), b.id)
+			equal(t, version+": updated", b.limit(file), none)
+			b.must("delete", "--force", b.id)
+		}
+	})
+}
+
 // A memory limit below what is in use is refused, and the container lives on: by the kernel on v1, on v2 by checkBeforeUpdate.
 func TestUpdateBelowUsage(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
