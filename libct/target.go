@@ -151,13 +151,18 @@ func makeOne(at int, name string, dir bool) (fd int, kind uint32, err error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
 	fd, err = linux.Openat2(at, name, how)
 	if errors.Is(err, os.ErrNotExist) {
-		if dir {
-			err = linux.Mkdirat(at, name, 0o755)
-		} else {
-			var file int
-			if file, err = linux.Openat(at, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o644); err == nil {
+		create := func() error {
+			if dir {
+				return linux.Mkdirat(at, name, 0o755)
+			}
+			file, err := linux.Openat(at, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o644)
+			if err == nil {
 				unix.Close(file)
 			}
+			return err
+		}
+		if err = create(); errors.Is(err, unix.EOVERFLOW) { // in a tmpfs of a user namespace
+			err = asOwner(at, create)
 		}
 		if err != nil && !errors.Is(err, os.ErrExist) {
 			return -1, 0, err

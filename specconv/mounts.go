@@ -20,7 +20,7 @@ type place struct {
 	name     string   // clean absolute path
 	mount    plan.Reg // NoReg once it is closed
 	fresh    bool     // an empty tmpfs: nothing is in it but what this plan makes
-	own      bool     // a new file system: names below it are looked up in it, not through the root
+	own      bool     // a new file system of ours or the kernel's: names below it are looked up in it, not through the root
 	readonly bool     // becomes read-only when everything in it is made
 	devpts   bool
 }
@@ -142,7 +142,9 @@ func (c *compiler) makeNew(i int) (fstype string, p place) {
 	if fstype = m.Type; fstype == "cgroup" {
 		fstype = "cgroup2"
 	}
-	p = place{name: c.destination(i), own: true, fresh: fstype == "tmpfs" && !s.copyUp, devpts: fstype == "devpts"}
+	p = place{name: c.destination(i), fresh: fstype == "tmpfs" && !s.copyUp, devpts: fstype == "devpts"}
+	// In the others a mount point may be missing, and can be made.
+	p.own = p.fresh || slices.Contains([]string{"proc", "sysfs", "cgroup2", "mqueue", "devpts"}, fstype)
 	attrs := s.set
 	if fstype == "tmpfs" && attrs&unix.MOUNT_ATTR_RDONLY != 0 {
 		p.readonly, attrs = true, attrs&^unix.MOUNT_ATTR_RDONLY // nodes and mount points come first

@@ -112,16 +112,34 @@ func TestMounts(t *testing.T) {
 			equal(t, "below", strings.HasPrefix(f.Probes["stat:/up/sub"], "40755 0 0 "), true)
 			equal(t, "empty", strings.HasPrefix(f.Probes["stat:/none"], "41775 7 8 "), true)
 		}},
+		{"below what is copied up", func(b *bundle) { // as with Podman's --tmpfs /etc
+			b.makeDirs("rootfs/up/sub", "shared")
+			b.write("shared/file", "shared")
+			b.Spec.Mounts = append(
+				b.Spec.Mounts, specs.Mount{Destination: "/up", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup", "ro"}},
+				specs.Mount{Destination: "/up/new/file", Source: b.path("shared/file"), Options: []string{"bind"}},
+				specs.Mount{Destination: "/up/sub/dir", Source: b.path("shared"), Options: []string{"bind"}})
+			b.probe("read:/up/new/file", "read:/up/sub/dir/file", "create:/up/x")
+		}, func(t *testing.T, b *bundle, f *facts) {
+			equal(t, "file", f.Probes["read:/up/new/file"], "shared")
+			equal(t, "directory", f.Probes["read:/up/sub/dir/file"], "shared")
+			equal(t, "write", f.Probes["create:/up/x"], "EROFS")
+			if _, err := os.Lstat(b.path("rootfs/up/new")); err == nil {
+				t.Error("the mount point was made in the rootfs")
+			}
+		}},
 		{"overlay", func(b *bundle) {
 			b.makeDirs("lower", "upper", "work")
 			b.write("lower/a", "lower")
 			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/o", Type: "overlay", Source: "overlay", Options: []string{
 				"lowerdir=" + b.path("lower"), "upperdir=" + b.path("upper"), "workdir=" + b.path("work"), "index=off", "nosuid",
 			}})
-			b.probe("read:/o/a", "create:/o/b")
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/o/new/dir", Source: b.path("lower"), Options: []string{"bind"}})
+			b.probe("read:/o/a", "create:/o/b", "read:/o/new/dir/a")
 		}, func(t *testing.T, b *bundle, f *facts) {
 			equal(t, "content", f.Probes["read:/o/a"], "lower")
 			equal(t, "write", f.Probes["create:/o/b"], "ok")
+			equal(t, "a mount below", f.Probes["read:/o/new/dir/a"], "lower")
 			if _, err := os.Stat(b.path("upper/b")); err != nil {
 				t.Error(err)
 			}

@@ -476,10 +476,13 @@ func TestUserNamespaceCopyUp(t *testing.T) {
 			}
 		}
 		b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/up", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})
-		b.probe("read:/up/sub/file", "stat:/up/sub/file", "stat:/up/sub")
+		b.write("shared", "shared")
+		b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/up/new/file", Source: b.path("shared"), Options: []string{"bind"}})
+		b.probe("read:/up/sub/file", "stat:/up/sub/file", "stat:/up/sub", "read:/up/new/file")
 		f := b.facts()
 		equal(t, "content", f.Probes["read:/up/sub/file"], "copied")
 		equal(t, "owner of a file", fields(f.Probes["stat:/up/sub/file"]), "100644 2 3 6")
 		equal(t, "owner of a directory", strings.HasPrefix(f.Probes["stat:/up/sub"], "40755 1 2 "), true)
+		equal(t, "a mount below", f.Probes["read:/up/new/file"], "shared")
 	})
 }
