@@ -17,6 +17,7 @@ func TestHintsHaveSteps(t *testing.T) {
 	score := 5
 	spec.Process.OOMScoreAdj = &score
 	spec.Mounts = append(spec.Mounts,
+		specs.Mount{Destination: "/o", Type: "overlay", Source: "overlay", Options: []string{"lowerdir=" + strings.Repeat("/long:", 50) + "/last"}},
 		specs.Mount{Destination: "/file", Type: "bind", Source: "/file", Options: []string{"bind", "ro"}},
 		specs.Mount{Destination: "/dir", Type: "bind", Source: "/dir", Options: []string{"rbind"}})
 	host := &specconv.Host{

@@ -187,6 +187,11 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 				c.b.On(nil, unix.EINVAL) // a file system that keeps no such counters; mount(2) says nothing about it
 			}
 			c.b.FsFlag(ctx, o.key)
+		} else if layers := layersOf(fstype, o); layers != nil {
+			for _, layer := range layers {
+				c.at("set layer "+strconv.Quote(layer), "mounts", i, "options", o.index)
+				c.b.FsString(ctx, "lowerdir+", layer)
+			}
 		} else {
 			c.b.FsString(ctx, o.key, o.value)
 		}

@@ -112,6 +112,20 @@ func TestMounts(t *testing.T) {
 			equal(t, "below", strings.HasPrefix(f.Probes["stat:/up/sub"], "40755 0 0 "), true)
 			equal(t, "empty", strings.HasPrefix(f.Probes["stat:/none"], "41775 7 8 "), true)
 		}},
+		{"overlay of long paths", func(b *bundle) { // longer than a value may be for fsconfig(2)
+			one, two := strings.Repeat("one", 40)+":1", strings.Repeat("two", 40)
+			b.makeDirs(one, two)
+			b.write(one+"/a", "first")
+			b.write(two+"/a", "second")
+			b.write(two+"/b", "second")
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/o", Type: "overlay", Source: "overlay", Options: []string{
+				"lowerdir=" + strings.ReplaceAll(b.path(one), ":", `\:`) + ":" + b.path(two),
+			}})
+			b.probe("read:/o/a", "read:/o/b")
+		}, func(t *testing.T, b *bundle, f *facts) {
+			equal(t, "of the upper layer", f.Probes["read:/o/a"], "first")
+			equal(t, "of the lower layer", f.Probes["read:/o/b"], "second")
+		}},
 		{"below what is copied up", func(b *bundle) { // as with Podman's --tmpfs /etc
 			b.makeDirs("rootfs/up/sub", "shared")
 			b.write("shared/file", "shared")
