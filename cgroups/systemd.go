@@ -275,27 +275,46 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 // Delete removes the cgroup first, which is the end of the scope, and then makes sure that systemd has noticed: the unit's
 // name is free for the next container when it returns. A systemd that can't be asked is no error as long as the cgroup is gone.
 func (m *systemd) Delete(timeout time.Duration) error {
+	bus, err := m.dial()
+	if err != nil {
+		m.awaitNotice()
+		return m.backend.Delete(timeout)
+	}
 	if err := m.backend.Delete(timeout); err != nil {
+		bus.Close()
 		return err
 	}
-	// It may never notice by itself: the kernel drops the news that a cgroup is empty which is removed within 10 ms of the last.
-	for end := time.Now().Add(restartTime); m.forget() && time.Now().Before(end); {
+	for end := time.Now().Add(restartTime); m.forget(bus) && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
+		if bus, err = m.dial(); err != nil {
+			return nil
+		}
 	}
 	return nil
+}
+
+// awaitNotice leaves it to systemd to remove the cgroup, for a moment: nobody else can tell it that the scope has ended, and the
+// kernel drops the news that a cgroup is empty if it is removed within 10 ms of the last news.
+func (m *systemd) awaitNotice() {
+	paths := m.backend.State().Paths
+	dir := paths[""]
+	if own := paths["name=systemd"]; own != "" {
+		dir = own
+	}
+	for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(dir); err != nil {
+			return
+		}
+	}
 }
 
 // restartTime is how long a message bus that was restarted, and systemd's return to it, are waited for.
 const restartTime = 2 * time.Second
 
 // forget has systemd forget the unit. It says whether the bus broke meanwhile, or was there without systemd.
-func (m *systemd) forget() (again bool) {
-	bus, err := m.dial()
-	if err != nil {
-		return false
-	}
+func (m *systemd) forget(bus *dbus.Conn) (again bool) {
 	defer bus.Close()
-	if err = watchJobs(bus, m.unit); err != nil {
+	if err := watchJobs(bus, m.unit); err != nil {
 		return true
 	}
 	job, err := bus.Do(managerCall("StopUnit", m.unit, "replace"))

@@ -281,6 +281,9 @@ func TestSystemdGone(t *testing.T) {
 		t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
 		equal(t, "processes", len(pids(b)), 4)
 		b.must("delete", "--force", b.id)
+		t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "")
+		b.forgotten()
+		t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
 		r := b.run()
 		if r.status != 1 || !strings.Contains(r.stderr, "/nonexistent: no such file or directory (is systemd running?") {
 			t.Error(r)
