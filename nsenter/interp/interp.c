@@ -23,6 +23,9 @@ extern const unsigned char mapped_size[]; /* interp.lds: p_filesz of the plan's 
 #endif
 
 enum { EXIT_BAD_PLAN = 127, EXIT_FAILED = 1, AGAIN = 11, SIGNALS = 64, SIGSET_SIZE = SIGNALS / 8, SIG_SETMASK = 2, OPENAT2_TRIES = 4096 };
+/* All but those of faults, of job control, and those that are ignored or can't be handled: signal(7). */
+#define ENDING_SIGNALS 0xffffffffb780fa27ull
+enum { SA_RESTORER = 0x04000000 }; /* asm/signal.h: without one amd64 does not call a handler */
 enum { SOL_SOCKET = 1, SCM_RIGHTS = 1, MSG_CMSG_CLOEXEC = 0x40000000, ONE_FD = 20 /* CMSG_LEN(4) */ }; /* linux/socket.h */
 
 /* Numbers in the data lie anywhere in it. */
@@ -262,13 +265,24 @@ static void execute(unsigned char *plan)
 }
 
 #ifndef FUZZING
-/* Ignored signals and the signal mask survive execve: whoever started the runtime must not decide them for a container. */
+static void end(int signal)
+{
+	kernel(NR_EXIT_GROUP, 128 + signal, 0, 0, 0, 0, 0);
+	__builtin_trap();
+}
+
+/*
+ * Ignored signals and the signal mask survive execve: whoever started the runtime must not decide them for a container. Handlers
+ * do not, and the first process of a pid namespace gets only signals that it handles: those that end others end it, too.
+ */
 static void reset_signals(void)
 {
-	static const uint64_t none[4]; /* struct sigaction: SIG_DFL, no flags, no restorer, empty mask; then an empty set */
+	/* struct sigaction: handler, flags, restorer, mask. The first is SIG_DFL; it serves as an empty set, too. */
+	static const uint64_t none[4];
+	static const uint64_t ends[4] = { (uint64_t)end, SA_RESTORER, (uint64_t)end, 0 };
 
 	for (int i = 1; i <= SIGNALS; i++)
-		kernel(NR_RT_SIGACTION, i, (long)none, 0, SIGSET_SIZE, 0, 0);
+		kernel(NR_RT_SIGACTION, i, (long)(ENDING_SIGNALS >> (i - 1) & 1 ? ends : none), 0, SIGSET_SIZE, 0, 0);
 	kernel(NR_RT_SIGPROCMASK, SIG_SETMASK, (long)none, 0, SIGSET_SIZE, 0, 0);
 }
 

@@ -125,6 +125,33 @@ func TestDeleteCreated(t *testing.T) {
 }
 
 // Every spelling of a signal reaches the program, in every state in which there is one.
+// Signals that others than husk send end a container that waits to be started, though its process is the first of its namespace.
+func TestKillCreated(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, 64} {
+			b := newBundle(t, v)
+			b.created()
+			pid := b.state().Pid
+			if err := syscall.Kill(pid, signal); err != nil {
+				t.Fatal(err)
+			}
+			b.gone(pid)
+			b.status("stopped")
+			b.must("delete", b.id)
+		}
+		b := newBundle(t, v)
+		b.created()
+		pid := b.state().Pid
+		for _, signal := range []syscall.Signal{syscall.SIGCHLD, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP} {
+			if err := syscall.Kill(pid, signal); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.status("created")
+		b.must("delete", "--force", b.id)
+	})
+}
+
 func TestKill(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
