@@ -33,7 +33,11 @@ const (
 	targetLink // crun's: a destination that is a link is covered itself
 )
 
-const atime = unix.MOUNT_ATTR__ATIME
+const (
+	atime = unix.MOUNT_ATTR__ATIME
+	// flags are the attributes that are either set or not; access times have a policy.
+	flags = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
+)
 
 // mountOptions is the whole table, sorted, with three words of crun. `silent` and `loud` have no meaning in the mount API of Linux 5.2 and later
 // (they kept the kernel from logging); iversion is given to the file system, which is where the kernel looks for it.
@@ -132,6 +136,7 @@ type mountSettings struct {
 	recursive            attributes
 	propagation          uint64
 	propagationRecursive bool
+	relatime             bool // asked for: it has no bit of its own
 	bind, rbind, remount bool
 	copyUp               bool
 	copyLink             bool
@@ -195,7 +200,28 @@ func (s *mountSettings) apply(o mountOption, index int) {
 		s.recursive.add(o)
 	default:
 		s.attributes.add(o)
+		if o.clear&atime != 0 {
+			s.relatime = o.name == "relatime"
+		}
 	}
+}
+
+// ofBind is what the options say about a bind mount itself. Without a word the attributes of the source stay. With one the mount has
+// the flags that are named and no others, as mount(2) does it with MS_REMOUNT|MS_BIND and hence all runtimes; access times stay as they
+// are unless a word chooses a policy. locked: in a user namespace what the host has set stays where no word says otherwise.
+func (s *mountSettings) ofBind(locked bool) attributes {
+	if s.attributes == (attributes{}) {
+		return attributes{}
+	}
+	const times = atime | unix.MOUNT_ATTR_NODIRATIME
+	a := attributes{s.set, s.clear&^times | unix.MOUNT_ATTR_NOSYMFOLLOW} // which is never locked
+	if s.relatime || s.set&times != 0 {
+		a.clear |= times
+	}
+	if !locked {
+		a.clear |= flags &^ s.set
+	}
+	return a
 }
 
 // MountOptions lists the words of the table: what `features` prints.

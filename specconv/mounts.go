@@ -29,7 +29,11 @@ type place struct {
 func (c *compiler) setAttributes(i int, mount plan.Reg) {
 	s := &c.settings[i]
 	c.at("apply options "+strings.Join(c.spec.Mounts[i].Options, ","), "mounts", i, "options")
-	top := plan.Attr{Set: s.set, Clear: s.clear}
+	own := s.attributes
+	if !s.remount {
+		own = s.ofBind(c.host.BindDevices || c.has(specs.UserNamespace))
+	}
+	top := plan.Attr{Set: own.set, Clear: own.clear}
 	deep := plan.Attr{Set: s.recursive.set, Clear: s.recursive.clear, Recursive: true}
 	if s.propagationRecursive {
 		deep.Propagation = s.propagation

@@ -62,6 +62,40 @@ func (a *attrs) apply(word string) bool {
 	return true
 }
 
+// bound are the attributes of a bind mount of a source with these. With a word about the mount itself it has the flags that are named
+// and no others, and access times as before unless a word sets them: as mount(2) does it with MS_REMOUNT and MS_BIND.
+func (a attrs) bound(words []string) attrs {
+	var own []string
+	for _, w := range words {
+		if ignored := a; ignored.apply(w) {
+			own = append(own, w)
+		}
+	}
+	if len(own) > 0 {
+		asked := attrs{atime: "nothing"}
+		for _, w := range own {
+			switch asked.apply(w); w {
+			case "atime", "norelatime", "nostrictatime":
+				asked.atime = "nothing"
+			}
+		}
+		switch {
+		case asked.atime != "nothing":
+		case asked.nodiratime:
+			asked.atime = "relatime"
+		default:
+			asked.atime, asked.nodiratime = a.atime, a.nodiratime
+		}
+		a = asked
+	}
+	for _, w := range words {
+		if w != "" && w[0] == 'r' && !slices.Contains(own, w) { // the whole tree comes last
+			a.apply(w[1:])
+		}
+	}
+	return a
+}
+
 // attributeWords come in two forms: for the mount, and with an "r" before them for the mounts below as well.
 var attributeWords = []string{
 	"ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "nosymfollow", "symfollow", "nodiratime", "diratime",
@@ -129,7 +163,7 @@ func TestBindOptions(t *testing.T) {
 						if file {
 							from += "/file"
 						}
-						words := append(superblockWords, "nodev,dev", "ro,rw", "rw,ro", "noatime,strictatime", "ro,nosuid,noexec", "rro,rw", "")
+						words := append(superblockWords, "nodev,dev", "ro,rw", "rw,ro", "noatime,strictatime", "ro,nosuid,noexec", "rro,rw", "nodiratime,norelatime", "relatime,atime", "")
 						for _, word := range attributeWords {
 							words = append(words, prefix+word)
 						}
@@ -139,20 +173,41 @@ func TestBindOptions(t *testing.T) {
 						}
 						f := b.facts()
 						for _, word := range words {
-							want := s.attrs
-							for _, w := range strings.Split(word, ",") {
-								if !want.apply(w) && strings.HasPrefix(w, "r") {
-									want.apply(w[1:])
-								}
-							}
-							if word == "rro,rw" { // recursive words come after the others
-								want.ro = true
-							}
 							m := f.mount(mountPoint(word))
-							equal(t, "mount with option "+word, attrsOf(m), want)
+							equal(t, "mount with option "+word, attrsOf(m), s.attrs.bound(strings.Split(word, ",")))
 						}
 					})
 				}
+			}
+		}
+	})
+}
+
+// In a user namespace the flags and access times of a source are locked: what no word names stays, and a word can't take it away.
+func TestBindOptionsLocked(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.inUser()
+		from := source(b, "source", hardBits)
+		bind := func(word string) {
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: mountPoint(word), Source: from, Type: "bind", Options: []string{"bind", word}})
+		}
+		kept := hard
+		kept.nosymfollow = false // the only flag that is never locked
+		words := []string{"ro", "nosuid", "symfollow", "norelatime"}
+		for _, word := range words {
+			bind(word)
+		}
+		f := b.facts()
+		for _, word := range words {
+			equal(t, "mount with option "+word, attrsOf(f.mount(mountPoint(word))), kept)
+		}
+		mounts := b.Spec.Mounts
+		for _, word := range []string{"rw", "dev", "exec", "suid", "relatime", "strictatime"} {
+			b.Spec.Mounts = mounts[:len(mounts):len(mounts)]
+			bind(word)
+			if r := b.run(); r.status != 1 || !strings.Contains(r.stderr, "apply options bind,"+word+": operation not permitted") {
+				t.Errorf("run with %s: %v", word, r)
 			}
 		}
 	})
