@@ -45,6 +45,9 @@ func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host, init int) e
 	if n := len(p.User.AdditionalGids); n > 0 && h.NoSetgroups {
 		return fmt.Errorf("/process/user/additionalGids: set %d groups: a user without privileges can't set groups in a user namespace with its own group alone (user_namespaces(7)); add ranges to /etc/subgid and map them", n)
 	}
+	if init == 0 && len(spec.Linux.UIDMappings) == 0 && !mayMap(own) {
+		h.NoSetgroups = true // maybe: in one that is joined only who is in there can look
+	}
 	return nil
 }
 

@@ -200,6 +200,17 @@ func TestRootless(t *testing.T) {
 			equal(t, "uid map", fields(f.Probes["read:/proc/self/uid_map"]), "0 54321 1 1 300000 65536")
 			equal(t, "write to /dev/null", f.Probes["write:/dev/null"], "ok")
 		})
+		t.Run("a joined user namespace", func(t *testing.T) {
+			joining := rootless(t, v)
+			b := rootless(t, v)
+			pid := b.detached("wait")
+			joining.joinUser(pid)
+			joining.Linux.UIDMappings, joining.Linux.GIDMappings = nil, nil
+			f := joining.facts()
+			equal(t, "user", f.NS["user"], nsOf(t, pid, "user"))
+			equal(t, "ids", f.status("Uid"), "0 0 0 0")
+			b.must("delete", "--force", b.id)
+		})
 		t.Run("a delegated cgroup", func(t *testing.T) {
 			if !v.v2 {
 				t.Skip("cgroup v1 is not delegated to users")
