@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// afterUser are the calls that may follow the last change of user. All others are made with the rights that the runtime has.
+// afterUser are the calls that may follow the last change of user. All others are made with the rights that the runtime has. The working
+// directory may be one that only the user can enter.
 var afterUser = []uint16{
-	unix.SYS_CAPSET, unix.SYS_PRCTL, unix.SYS_UMASK, unix.SYS_FACCESSAT2, unix.SYS_PRLIMIT64,
+	unix.SYS_FCHDIR, unix.SYS_GETCWD, unix.SYS_CAPSET, unix.SYS_PRCTL, unix.SYS_UMASK, unix.SYS_FACCESSAT2, unix.SYS_PRLIMIT64,
 	unix.SYS_CLOSE_RANGE, unix.SYS_CLOSE, unix.SYS_ACCEPT4, unix.SYS_SECCOMP, unix.SYS_SENDMSG, unix.SYS_EXECVE,
 }
 
@@ -75,6 +76,12 @@ func (v *verifier) directory() error {
 		return errors.New("a change of directory that getcwd does not prove (CVE-2024-21626)")
 	case v.cwd < v.lastOf(unix.SYS_MOVE_MOUNT):
 		return errors.New("a working directory that was looked up before the last mount")
+	}
+	// One that is refused is tried again with other rights; what was refused then, too, must have its end.
+	last := v.plan.Ops[at]
+	if refused := at + 1 + int(last.Jump); last.Tolerate != [MaxTolerate]uint8{} &&
+		(refused+1 >= len(v.plan.Ops) || v.plan.Ops[refused].Kind != Test || v.plan.Ops[refused+1].Kind != Fail) {
+		return errors.New("a change of directory that may fail")
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ var rules = []rule{
 	{unix.SYS_PIVOT_ROOT, "pivot_root", []operand{f(text), f(text)}, nil, Unset, checkPivot},
 	{unix.SYS_UMOUNT2, "umount2", []operand{f(text), all(umountNames)}, nil, Unset, checkUmount},
 	{unix.SYS_CHROOT, "chroot", []operand{f(text)}, nil, Unset, checkPivot},
-	{unix.SYS_FCHDIR, "fchdir", []operand{in(only(Root, Inside, OwnFDs))}, nil, Unset, checkChdir},
+	{unix.SYS_FCHDIR, "fchdir", []operand{in(only(Root, Inside, OwnFDs))}, errnos(unix.EACCES), Unset, checkChdir},
 	{unix.SYS_GETCWD, "getcwd", []operand{f(buffer), f(number)}, nil, Unset, nil},
 	{unix.SYS_CLOSE, "close", []operand{in(^only(Unset, Number, Maybe))}, nil, Unset, nil},
 	{unix.SYS_CLOSE_RANGE, "close_range", []operand{f(number), f(number), set(closeRangeNames)}, nil, Unset, checkCloseRange},

@@ -180,6 +180,7 @@ var brokenOrder = []brokenPlan{
 		remove(p, unix.SYS_CLOSE, 1) // of the namespace
 	}, "setns after the user was changed"},
 	{"V11", "a directory that getcwd does not prove", "", nil, func(p *Plan) { remove(p, unix.SYS_GETCWD, 0) }, "getcwd does not prove (CVE-2024-21626)"},
+	{"V11", "a directory that may be another", "", nil, func(p *Plan) { nth(p, unix.SYS_FCHDIR, 1).Tolerate[0] = uint8(unix.EACCES) }, "a change of directory that may fail"},
 	{"V11", "a directory that was looked up before the masks", "mounted", func(c *typical) { c.Open("early", c.root, "work", unix.O_PATH|unix.O_DIRECTORY, InRoot) }, func(p *Plan) {
 		for i, name := range p.Names {
 			if name == "early" {

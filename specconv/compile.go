@@ -57,6 +57,8 @@ type compiler struct {
 	hierarchies map[int][]plan.Reg // captured cgroup directories (v1, without a cgroup namespace), by index of spec.Mounts
 	root        plan.Reg
 	rootDir     plan.Reg            // the host's directory that the root is attached to
+	cwd         plan.Reg            // the working directory, if the user may have to go there
+	there       plan.Data           // not 0: the process is there
 	null        plan.Reg            // the host's /dev/null, proven
 	mask        plan.Reg            // the empty read-only tmpfs that masks directories
 	proc        plan.Reg            // procfs of the container: the only way into /proc
@@ -91,7 +93,7 @@ const scratchSize = 4096 - plan.HeaderSize
 func Compile(spec *specs.Spec, host *Host) (*plan.Plan, error) {
 	c := &compiler{
 		spec: spec, host: host, b: plan.NewBuilder(3 + host.PreserveFDs), made: map[string]bool{},
-		null: plan.NoReg, mask: plan.NoReg, proc: plan.NoReg, dev: plan.NoReg, tty: plan.NoReg,
+		null: plan.NoReg, cwd: plan.NoReg, mask: plan.NoReg, proc: plan.NoReg, dev: plan.NoReg, tty: plan.NoReg,
 	}
 	c.scratch = c.b.Space(scratchSize)
 	c.inputs()

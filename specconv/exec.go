@@ -39,7 +39,7 @@ func CompileExec(spec *specs.Spec, p *specs.Process, host *Host) (*plan.Plan, er
 	own.Process = p
 	c := &compiler{
 		spec: &own, host: host, b: plan.NewBuilder(3 + host.PreserveFDs),
-		proc: plan.NoReg, dev: plan.NoReg, tty: plan.NoReg, exec: true,
+		proc: plan.NoReg, cwd: plan.NoReg, dev: plan.NoReg, tty: plan.NoReg, exec: true,
 	}
 	c.scratch = c.b.Space(scratchSize)
 	c.socket = c.b.Input(InputSocket, plan.Socket)
@@ -77,9 +77,7 @@ func (c *compiler) joinContainer() {
 		c.b.Chroot()
 	}
 	c.at("change to directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
-	cwd := c.b.Open("cwd", c.root, c.spec.Process.Cwd, pathDirectory, plan.InRoot)
-	c.b.Chdir(cwd)
-	c.requireInside()
+	c.changeDirectory(c.b.Open("cwd", c.root, c.spec.Process.Cwd, pathDirectory, plan.InRoot))
 }
 
 // prepareExec is the last chance to fail before the process is what it was asked to be.

@@ -36,11 +36,12 @@ type machine struct {
 
 	root     *thing // the container's root mount
 	cwd      *thing
-	found    bool // the working directory is proven to be inside
-	isolated bool // mounts don't reach the host
-	attached bool // something was mounted
-	named    bool // a name of the container was looked up
-	masking  bool // something was masked or made read-only
+	found    bool            // the working directory is proven to be inside
+	stored   map[uint64]bool // places in the data that got the value of a register
+	isolated bool            // mounts don't reach the host
+	attached bool            // something was mounted
+	named    bool            // a name of the container was looked up
+	masking  bool            // something was masked or made read-only
 	inRoot   bool
 	detach   bool // the old root must go now
 	deaf     bool // inherited descriptors are close-on-exec
@@ -83,7 +84,8 @@ var inputKinds = map[plan.Class]string{
 // walk executes the plan once and returns what is wrong. Calls that may fail and tests go the way that chance says.
 func walk(p *plan.Plan, spec *specs.Spec, host *Host, exec bool, chance func(likely bool) bool) (flaws []string, runs bool) {
 	m := &machine{
-		plan: p, spec: spec, host: host, exec: exec, chance: chance, regs: make([]*thing, len(p.Names)),
+		stored: map[uint64]bool{},
+		plan:   p, spec: spec, host: host, exec: exec, chance: chance, regs: make([]*thing, len(p.Names)),
 		uid: -1, gid: -1, permitted: host.Capabilities, effective: host.Capabilities, names: map[string]string{}, writes: map[string]string{},
 		limits: map[uint64][2]uint64{}, opened: map[string]bool{}, covered: map[string]*thing{}, sought: map[string]bool{},
 	}
@@ -151,6 +153,8 @@ func (m *machine) step(op *plan.Op) (next int, end bool) {
 			m.regs[op.Result] = &thing{kind: "host", name: m.refusedHost}
 			m.refusedHost = ""
 		}
+	case plan.Store:
+		m.stored[op.Args[0].Value] = true
 	case plan.Report:
 		m.must(m.reg(op.Args[0]).kind == "socket", "report to something else than a socket")
 	}
@@ -171,6 +175,9 @@ func (m *machine) matches(op *plan.Op, jump int) bool {
 			content = 1<<64 - 1
 		}
 		return (content&mask == value) == want
+	}
+	if slices.ContainsFunc(m.plan.Ops, func(o plan.Op) bool { return o.Kind == plan.Store && o.Args[0] == op.Args[0] }) {
+		return (m.stored[op.Args[0].Value] == (value != 0)) == want // tests of a mark that a register left
 	}
 	if m.plan.Ops[m.at+1].Kind == plan.Fail {
 		return m.chance(true)

@@ -161,6 +161,7 @@ func (c *compiler) dropPrivileges() {
 		c.b.Prctl(unix.PR_SET_KEEPCAPS, 0)
 	}
 	c.setCapabilities(sets)
+	c.changeDirectoryAsUser()
 	if p.NoNewPrivileges {
 		c.at("set no_new_privs", "process", "noNewPrivileges")
 		c.b.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1)

@@ -147,11 +147,44 @@ func (c *compiler) changeRoot() {
 	}
 	c.requireProc()
 	c.at("change to directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
-	if name := inside(c.spec.Process.Cwd); name == "/" {
-		c.b.Chdir(c.root)
-	} else {
-		c.b.Chdir(c.b.Open("cwd", c.root, name, pathDirectory, plan.InRoot))
+	cwd := c.root
+	if name := inside(c.spec.Process.Cwd); name != "/" {
+		cwd = c.b.Open("cwd", c.root, name, pathDirectory, plan.InRoot)
 	}
+	c.changeDirectory(cwd)
+}
+
+// changeDirectory goes to the working directory. Where only the user of the process may do that, and not the one of the runtime, it is
+// done by changeDirectoryAsUser.
+func (c *compiler) changeDirectory(cwd plan.Reg) {
+	if c.spec.Process.User.UID == 0 || inside(c.spec.Process.Cwd) == "/" {
+		c.b.Chdir(cwd)
+		c.requireInside()
+		return
+	}
+	c.cwd, c.there = cwd, c.b.Space(4)
+	refused := c.b.Label()
+	c.b.On(refused, unix.EACCES)
+	c.b.Chdir(cwd)
+	c.b.Store(c.there, cwd, 4)
+	c.b.Bind(refused)
+	c.requireInside()
+}
+
+// changeDirectoryAsUser tries it again with the final credentials. One of the two must have had the right.
+func (c *compiler) changeDirectoryAsUser() {
+	if c.cwd == plan.NoReg {
+		return
+	}
+	c.at("change to directory "+strconv.Quote(c.spec.Process.Cwd), "process", "cwd")
+	refused, ok := c.b.Label(), c.b.Label()
+	c.b.On(refused, unix.EACCES)
+	c.b.Chdir(c.cwd)
+	c.b.Skip(ok)
+	c.b.Bind(refused)
+	c.b.SkipUnless(ok, c.there, 4, 1<<32-1, 0)
+	c.b.Fail(unix.EACCES)
+	c.b.Bind(ok)
 	c.requireInside()
 }
 
