@@ -51,29 +51,22 @@ func newV1(lay Layout, inner string, relative bool) (*v1, error) {
 			}
 			in = strings.TrimPrefix(path.Join(below, inner), "/")
 		}
-		m.add(group{name: h.Name, mount: h.Mountpoint, inner: in, dir: newDir(h.Mountpoint + "/" + in)})
+		m.groups = append(m.groups, group{name: h.Name, mount: h.Mountpoint, inner: in, dir: newDir(h.Mountpoint + "/" + in)})
 	}
+	m.sort() // as when it is loaded: the first one's inode is in the record
 	return m, nil
 }
 
 func loadV1(s State) *v1 {
 	m := &v1{inode: s.Inode}
 	for name, p := range s.Paths {
-		m.add(group{name: name, dir: newDir(p)})
+		m.groups = append(m.groups, group{name: name, dir: newDir(p)})
 	}
 	m.sort()
 	return m
 }
 
-func (m *v1) add(g group) {
-	if g.unified() {
-		m.groups = slices.Insert(m.groups, 0, g)
-		return
-	}
-	m.groups = append(m.groups, g)
-}
-
-// sort brings groups from a map into a fixed order, and hierarchies that were recorded once a controller back into one.
+// sort brings groups into a fixed order, and hierarchies that were recorded once a controller back into one.
 func (m *v1) sort() {
 	slices.SortFunc(m.groups, func(a, b group) int { return strings.Compare(a.name, b.name) })
 	var out []group
@@ -157,14 +150,15 @@ func (m *v1) fill(cfg *Config) error {
 	return nil
 }
 
-// mkdirs makes the directories. A rootless caller that named no path goes without the hierarchies it has no right to.
+// mkdirs makes the directories. A rootless caller goes without the hierarchies that it has no right to if it named no path, and without
+// the twin in any case: that is husk's wish, nobody has asked for it.
 func (m *v1) mkdirs(cfg *Config) error {
 	kept := m.groups[:0]
 	for i := range m.groups {
 		g := m.groups[i]
 		var err error
 		if g.made, err = mkdirs(g.mount, g.inner); err != nil {
-			if cfg.Rootless && cfg.Path == "" && isPermission(err) {
+			if cfg.Rootless && isPermission(err) && (cfg.Path == "" || g.unified()) {
 				m.stay(&g)
 				continue
 			}

@@ -1,7 +1,9 @@
 package libct
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -98,11 +100,19 @@ func (r *Runtime) cgroupConfig(spec *specs.Spec, id string) *cgroups.Config {
 
 // createCgroup makes the cgroup that the record names. If that fails it has undone itself.
 func (k *creation) createCgroup() error {
-	if err := k.planned.Create(k.cgroupConfig); err != nil {
+	err := k.planned.Create(k.cgroupConfig)
+	switch {
+	case err != nil && k.cgroupConfig.Rootless && errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("unable to apply cgroup configuration: %w", err) // runc's words
+	case err != nil:
 		return err
 	}
 	k.cgroup = k.planned
 	k.c.rec.Cgroup = k.cgroup.State()
+	if len(k.c.rec.Cgroup.Paths) == 0 && !k.c.rec.OwnPidns {
+		// The first sentence and "strongly discouraged" are runc's words.
+		k.r.warn("Creating a rootless container with no cgroup and no private pid namespace. Such configuration is strongly discouraged: nothing finds all of its processes to end them")
+	}
 	stopPoint("create-cgroup")
 	return nil
 }

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -139,6 +140,22 @@ func TestRootless(t *testing.T) {
 			equal(t, "uid map", fields(f.Probes["read:/proc/self/uid_map"]), "0 54321 1 1 300000 65536")
 			equal(t, "gid map", fields(f.Probes["read:/proc/self/gid_map"]), "0 54321 1 1 400000 65536")
 		})
+		t.Run("a working directory of the user alone", func(t *testing.T) {
+			b := rootless(t, v)
+			b.subordinate()
+			b.makeDirs("private")
+			// The group is none that the container knows, so its root has no rights there.
+			if err := errors.Join(os.Chmod(b.path("private"), 0o700), os.Chown(b.path("private"), 300000-1+1000, 0)); err != nil {
+				t.Fatal(err)
+			}
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/private", Source: b.path("private"), Type: "bind", Options: []string{"bind"}})
+			b.Process.Cwd, b.Process.User = "/private", specs.User{UID: 1000, GID: 100}
+			equal(t, "cwd", b.facts().Cwd, "/private")
+			b.Process.User.UID = 1001
+			if r := b.run(); r.status != 1 || !strings.Contains(r.stderr, `/process/cwd: change to directory "/private": permission denied`) {
+				t.Errorf("run: %v", r)
+			}
+		})
 		t.Run("ids of others", func(t *testing.T) {
 			b := rootless(t, v)
 			b.subordinate()
@@ -212,12 +229,13 @@ func TestRootless(t *testing.T) {
 			b.must("delete", "--force", b.id)
 		})
 		t.Run("a delegated cgroup", func(t *testing.T) {
-			if !v.v2 {
-				t.Skip("cgroup v1 is not delegated to users")
-			}
 			b := rootless(t, v)
 			own := filepath.Join(v.hierarchies[0], env.name+"-delegated")
-			b.delegate(own)
+			if v.v2 {
+				b.delegate(own)
+			} else {
+				b.delegateV1(env.name + "-delegated")
+			}
 			b.Linux.CgroupsPath = "/" + env.name + "-delegated/container"
 			pid := b.detached("wait")
 			where, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
@@ -257,5 +275,43 @@ func (b *bundle) delegate(dir string) {
 			os.Remove(filepath.Join(dir, "commands"))
 			return os.Remove(dir)
 		})
+	})
+}
+
+// delegateV1 makes a cgroup in each hierarchy of v1 that the user may make others in. Nobody delegates the tree of v2 beside them.
+func (b *bundle) delegateV1(name string) {
+	b.t.Helper()
+	err := b.v.do(func() error {
+		for _, mount := range b.v.hierarchies {
+			dir := filepath.Join(mount, name)
+			if filepath.Base(mount) == "unified" {
+				continue
+			}
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				return err
+			}
+			for _, file := range []string{"", "cgroup.procs", "tasks", "cpuset.cpus", "cpuset.mems"} {
+				if err := os.Chown(filepath.Join(dir, file), rootlessID, rootlessID); err != nil && !os.IsNotExist(err) {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.t.Error(err)
+	}
+	b.t.Cleanup(func() {
+		err := b.v.do(func() (err error) {
+			for _, mount := range b.v.hierarchies {
+				if e := os.Remove(filepath.Join(mount, name)); !os.IsNotExist(e) {
+					err = errors.Join(err, e)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			b.t.Error(err)
+		}
 	})
 }
