@@ -1,6 +1,7 @@
 package libct
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,9 +41,13 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	return w.Data
 }
 
-// Stats returns the statistics of container id, which must not be stopped.
+// Stats returns the statistics of container id, which must not be stopped. Those of one without a cgroup, where nothing counts, have no
+// numbers: so it is with runc.
 func (r *Runtime) Stats(id string) (*Stats, error) {
 	c, m, err := r.openRunning(id)
+	if nothing := (*noStatsError)(nil); errors.As(err, &nothing) && nothing.noCgroup {
+		return &Stats{}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -124,17 +129,20 @@ func (c *container) running() (cgroups.Manager, error) {
 		return nil, err
 	}
 	if status == Stopped || status == Creating {
-		return nil, &noStatsError{"container with id " + c.id + " is not running"} // runc's words
+		return nil, &noStatsError{text: "container with id " + c.id + " is not running"} // runc's words
 	}
 	m, err := c.cgroup()
 	if err == nil && m == nil {
-		err = &noStatsError{"read statistics of container " + c.id + ": it has no cgroup"}
+		err = &noStatsError{"read statistics of container " + c.id + ": it has no cgroup", true}
 	}
 	return m, err
 }
 
 // noStatsError: there is nothing that counts.
-type noStatsError struct{ text string }
+type noStatsError struct {
+	text     string
+	noCgroup bool
+}
 
 func (e *noStatsError) Error() string { return e.text }
 

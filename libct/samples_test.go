@@ -45,6 +45,9 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
+	if s, err := r.Stats("bare"); err != nil || s.CPU != nil || s.Memory != nil {
+		t.Errorf("statistics without a cgroup: %+v, %v", s, err)
+	}
 	// The end of those that were named is the end.
 	err = r.Samples(Samples{IDs: []string{"c"}, Interval: time.Millisecond}, func(round []Sample) error {
 		if len(round) != 1 {
