@@ -228,6 +228,23 @@ func TestRootless(t *testing.T) {
 			equal(t, "ids", f.status("Uid"), "0 0 0 0")
 			b.must("delete", "--force", b.id)
 		})
+		t.Run("the caller's cgroup", func(t *testing.T) {
+			if v.v2 {
+				t.Skip("on cgroup v2 a mount of type cgroup is one of its tree, or binds it")
+			}
+			b := rootless(t, v)
+			b.probe("read:/sys/fs/cgroup/pids/tasks")
+			for _, own := range []bool{true, false} {
+				if !own {
+					without(b, specs.CgroupNamespace)
+				}
+				b.Spec.Mounts = slices.DeleteFunc(b.Spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/sys/fs/cgroup" })
+				b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro", "nosuid", "noexec", "nodev"}})
+				if got := b.facts().Probes["read:/sys/fs/cgroup/pids/tasks"]; !strings.ContainsAny(got, "0123456789") {
+					t.Errorf("tasks of the cgroup, with a namespace %v: %q", own, got)
+				}
+			}
+		})
 		t.Run("a delegated cgroup", func(t *testing.T) {
 			b := rootless(t, v)
 			own := filepath.Join(v.hierarchies[0], env.name+"-delegated")
