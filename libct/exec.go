@@ -38,6 +38,7 @@ type execution struct {
 	root     *os.File
 	terminal *os.File
 	place    *cgroups.Placement
+	cgroup   cgroups.Manager  // nil: there is none
 	attacher cgroups.Attacher // nil: systemd has not made the cgroup
 	groups   []*os.File       // of the resctrl file system
 	child    *nsenter.Process
@@ -161,8 +162,19 @@ func (x *execution) start() error {
 }
 
 // enterLater changes the plan for a process that can't be born in the cgroup. If we are outside of what is delegated to this user,
-// systemd moves it, since nobody else may do so across that border; otherwise it joins by itself.
+// systemd moves it, since nobody else may do so across that border. If the container has passed controllers on to cgroups of its own,
+// its cgroup can't have processes any more (cgroups(7)), but there is room beside its init. Otherwise it joins by itself.
 func (x *execution) enterLater(refused error) error {
+	if errors.Is(refused, unix.EBUSY) && len(x.o.Cgroups) == 0 {
+		place, err := x.cgroup.PlaceBeside(x.c.rec.Pid)
+		if err != nil {
+			return fmt.Errorf("%w; join that of its init: %w", refused, err)
+		}
+		x.place.Close()
+		x.place = place
+		x.host.Cgroup.Joins = names(place.Tasks)
+		return nil
+	}
 	if x.attacher != nil && errors.Is(refused, unix.EACCES) {
 		x.host.Cgroup.Gate = true
 		return nil
@@ -227,6 +239,7 @@ func (x *execution) facts() (err error) {
 		}
 	}
 	x.host.Cgroup = cgroupFacts(m.State(), x.place)
+	x.cgroup = m
 	x.attacher, _ = m.(cgroups.Attacher)
 	return nil
 }

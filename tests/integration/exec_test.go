@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -215,6 +216,32 @@ func TestExecRefused(t *testing.T) {
 		b.fails(255, "cannot allocate tty if runc will detach without setting console socket", "exec", "-t", "-d", b.id, "/inside")
 		b.write("bad.json", `{"args": ["x"], "cwd": 3}`)
 		b.fails(255, "/cwd", "exec", "--process", b.path("bad.json"), b.id)
+		b.must("delete", "--force", b.id)
+	})
+}
+
+// A container that has passed a controller on to cgroups below its own can't have processes in that any more.
+func TestExecBesideInit(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		if !v.v2 {
+			t.Skip("cgroup v1 lets a cgroup with others below it have processes")
+		}
+		b := newBundle(t, v)
+		limit := uint64(1 << 30)
+		b.Linux.Resources.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: limit}} // has the controller enabled
+		pid := b.detached("wait")
+		top := "/sys/fs/cgroup" + v.cgroup(b.id)
+		err := v.do(func() error {
+			return errors.Join(os.Mkdir(top+"/sub", 0o755), os.WriteFile(top+"/sub/cgroup.procs", []byte(itoa(pid)), 0),
+				os.WriteFile(top+"/cgroup.subtree_control", []byte("+hugetlb"), 0))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := b.execFacts(); !strings.Contains(f.Cgroup, v.cgroup(b.id)+"/sub\n") {
+			t.Errorf("cgroup of exec: %q", f.Cgroup)
+		}
+		b.fails(255, "exec", "exec", "--cgroup", "/", b.id, "/inside", "exit", "0")
 		b.must("delete", "--force", b.id)
 	})
 }
