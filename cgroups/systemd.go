@@ -183,6 +183,10 @@ func (m *systemd) dial() (*dbus.Conn, error) {
 
 // Create has systemd start the scope with the process cfg.Pid in it.
 func (m *systemd) Create(cfg *Config) error {
+	// A process that systemd puts into a frozen cgroup would wait for ever, and we for it.
+	if frozen, err := m.Frozen(); err == nil && frozen {
+		return unexpectedlyFrozen(m.unit)
+	}
 	props, err := m.properties(cfg.Resources, false)
 	if err != nil {
 		return err

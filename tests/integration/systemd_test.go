@@ -321,6 +321,27 @@ func TestSystemdRefused(t *testing.T) {
 	})
 }
 
+// A directory that somebody has made and frozen under the scope's name is refused before a process goes there.
+func TestSystemdFrozen(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		if !v.v2 {
+			t.Skip("systemd does not use the freezer of cgroup v1")
+		}
+		b := newBundle(t, v)
+		dir := "/sys/fs/cgroup" + v.cgroup(b.id)
+		err := v.do(func() error { return errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(dir+"/cgroup.freeze", []byte("1"), 0)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := b.run(); r.status != 1 || !strings.Contains(r.stderr, "container's cgroup unexpectedly frozen") {
+			t.Errorf("run: %v", r)
+		}
+		if err := v.do(func() error { return os.Remove(dir) }); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Without cgroupsPath the unit has the container's name; slices are made as they are needed.
 func TestSystemdNames(t *testing.T) {
 	systemdView(t, func(t *testing.T, v *view) {
