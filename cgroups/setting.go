@@ -212,11 +212,15 @@ func settingsV2(r *specs.LinuxResources, quota string) ([]setting, error) {
 }
 
 // late puts what can't be taken back behind what may be refused: the kernel does not let a cgroup with processes go back to no CPUs of
-// its own, and a memory limit below what is in use kills.
+// its own, and a memory limit below what is in use kills. A cgroup that is idle takes no weight any more.
 func (s *setting) late() int {
 	switch s.file {
 	case "cpuset.cpus", "cpuset.mems":
 		return 1
+	case "cpu.idle":
+		if s.value != "0" {
+			return 1
+		}
 	case "memory.max":
 		return 2
 	}

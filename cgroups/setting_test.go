@@ -288,3 +288,22 @@ func FuzzSettings(f *testing.F) {
 		}
 	})
 }
+
+// The kernel takes no weight for a cgroup that is idle: it is made so after that, and awake before.
+func TestWeightAndIdle(t *testing.T) {
+	for idle, want := range map[string][]string{"1": {"cpu.weight", "cpu.idle"}, "0": {"cpu.idle", "cpu.weight"}} {
+		for _, doc := range []string{`{"unified":{"cpu.weight":"8","cpu.idle":"` + idle + `"}}`, `{"cpu":{"shares":200,"idle":` + idle + `}}`} {
+			list, err := settingsV2(resources(t, doc), "max")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var files []string
+			for _, s := range list {
+				files = append(files, s.file)
+			}
+			if !slices.Equal(files, want) {
+				t.Errorf("%s: %q, want %q", doc, files, want)
+			}
+		}
+	}
+}

@@ -253,6 +253,7 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 	if r == nil {
 		return nil
 	}
+	r = m.awake(r)
 	props, err := m.properties(r, true)
 	if err != nil {
 		return err
@@ -274,6 +275,28 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 		}
 		return exact.back()
 	})
+}
+
+// awake adds to a change of the weight that the cgroup is no longer idle. For systemd these are one property, so the weight ends the
+// idleness; the kernel refuses a weight for an idle cgroup.
+func (m *systemd) awake(r *specs.LinuxResources) *specs.LinuxResources {
+	cpu := specs.LinuxCPU{}
+	if r.CPU != nil {
+		cpu = *r.CPU
+	}
+	_, weight := r.Unified["cpu.weight"]
+	_, idle := r.Unified["cpu.idle"]
+	if idle || cpu.Idle != nil || !weight && !isSet(cpu.Shares) || m.State().Version != V2 {
+		return r
+	}
+	d := newDir(m.State().Paths[""])
+	defer d.close()
+	if now, err := d.read("cpu.idle"); err != nil || strings.TrimSpace(now) != "1" {
+		return r
+	}
+	changed := *r
+	cpu.Idle, changed.CPU = new(int64), &cpu
+	return &changed
 }
 
 // Delete removes the cgroup first, which is the end of the scope, and then makes sure that systemd has noticed: the unit's

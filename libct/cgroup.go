@@ -22,7 +22,6 @@ func (k *creation) makeCgroup() (err error) {
 		rec.Poststart, rec.Poststop = len(h.Poststart) > 0, len(h.Poststop) > 0
 	}
 	cfg := k.r.cgroupConfig(k.spec, k.o.ID)
-	k.r.warnResources(cfg.Resources)
 	rec.Rootless = cfg.Rootless
 	if k.r.opts.NoCgroup {
 		return k.stayInCgroup()
@@ -31,6 +30,7 @@ func (k *creation) makeCgroup() (err error) {
 		return err
 	}
 	rec.Cgroup = k.cgroup.State()
+	k.r.warnResources(cfg.Resources, rec.Cgroup)
 	// A record names what delete will kill: never a cgroup that somebody lives in.
 	if pids, err := k.cgroup.Pids(true); err == nil && len(pids) > 0 {
 		k.cgroup = nil

@@ -121,7 +121,7 @@ func (c *container) complete(res specs.LinuxResources) (*specs.LinuxResources, e
 	if err := specconv.ValidateResources(&res); err != nil {
 		return nil, fmt.Errorf("validate resources: %w", err)
 	}
-	c.r.warnResources(&res)
+	c.r.warnResources(&res, c.rec.Cgroup)
 	if len(res.Devices) > 0 {
 		same, err := c.sameDevices(res.Devices, created.Devices)
 		if err != nil {
@@ -178,10 +178,27 @@ func (c *container) sameDevices(rules, created []specs.LinuxDeviceCgroup) (bool,
 }
 
 // warnResources names what has no effect and is no reason to refuse a container.
-func (r *Runtime) warnResources(res *specs.LinuxResources) {
-	if res != nil && res.Memory != nil && number(res.Memory.Kernel) > 0 { //nolint:staticcheck // deprecated, but people set it
+func (r *Runtime) warnResources(res *specs.LinuxResources, state cgroups.State) {
+	if res == nil {
+		return
+	}
+	if res.Memory != nil && number(res.Memory.Kernel) > 0 { //nolint:staticcheck // deprecated, but people set it
 		r.warn("/linux/resources/memory/kernel: ignored, the kernel has no such limit any more")
 	}
+	if state.Unit != "" && state.Version == cgroups.V2 && weighsIdle(res) {
+		r.warn("unable to apply both a weight and idle to the unit (/linux/resources/cpu): systemd has one property for them, and it gets idle") // begins as with runc
+	}
+}
+
+// weighsIdle says whether a cgroup is to be idle and to have a weight, which it then does not use.
+func weighsIdle(res *specs.LinuxResources) bool {
+	_, weight := res.Unified["cpu.weight"]
+	idle := res.Unified["cpu.idle"] == "1"
+	if cpu := res.CPU; cpu != nil {
+		idle = idle || cpu.Idle != nil && *cpu.Idle == 1
+		weight = weight || cpu.Shares != nil && *cpu.Shares != 0
+	}
+	return weight && idle
 }
 
 // asked is what updates have asked for, as far as a later one needs it; zero values mean what config.json says.

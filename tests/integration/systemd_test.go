@@ -329,7 +329,9 @@ func TestSystemdFrozen(t *testing.T) {
 		}
 		b := newBundle(t, v)
 		dir := "/sys/fs/cgroup" + v.cgroup(b.id)
-		err := v.do(func() error { return errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(dir+"/cgroup.freeze", []byte("1"), 0)) })
+		err := v.do(func() error {
+			return errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(dir+"/cgroup.freeze", []byte("1"), 0))
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,6 +341,28 @@ func TestSystemdFrozen(t *testing.T) {
 		if err := v.do(func() error { return os.Remove(dir) }); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// systemd has one property for a weight and for idleness: what comes last holds.
+func TestSystemdIdle(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		if !v.v2 {
+			t.Skip("systemd does not know cpu.idle on cgroup v1")
+		}
+		b := newBundle(t, v)
+		b.detached("wait")
+		for _, c := range []struct{ option, value, idle string }{{"--cpu-idle", "1", "1"}, {"--cpu-share", "200", "0"}} {
+			r := b.husk("update", c.option, c.value, b.id)
+			equal(t, "update "+c.option, r, result{})
+			equal(t, "cpu.idle after "+c.option, b.limit("cpu.idle"), c.idle)
+		}
+		r := b.husk("update", "--cpu-share", "300", "--cpu-idle", "1", b.id)
+		if r.status != 0 || !strings.Contains(r.stderr, "unable to apply both") {
+			t.Errorf("update both: %v", r)
+		}
+		equal(t, "cpu.idle after both", b.limit("cpu.idle"), "1")
+		b.must("delete", "--force", b.id)
 	})
 }
 
