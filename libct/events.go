@@ -44,10 +44,16 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 // Stats returns the statistics of container id, which must not be stopped. Those of one without a cgroup, where nothing counts, have no
 // numbers: so it is with runc.
 func (r *Runtime) Stats(id string) (*Stats, error) {
-	c, m, err := r.openRunning(id)
+	s, err := r.count(id)
 	if nothing := (*noStatsError)(nil); errors.As(err, &nothing) && nothing.noCgroup {
 		return &Stats{}, nil
 	}
+	return s, err
+}
+
+// count is Stats of a container that has something to count.
+func (r *Runtime) count(id string) (*Stats, error) {
+	c, m, err := r.openRunning(id)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func (r *Runtime) sample(named []string, first bool) ([]Sample, error) {
 		nothing *noStatsError
 	)
 	for _, id := range ids {
-		s, err := r.Stats(id)
+		s, err := r.count(id)
 		switch {
 		case err == nil:
 			round = append(round, Sample{id, time.Now(), s, -1})
