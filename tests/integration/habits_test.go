@@ -44,7 +44,9 @@ func TestWithoutCgroup(t *testing.T) {
 		equal(t, "cgroup of exec", parseFacts(t, b.must("exec", b.id, "/inside", "facts")).Cgroup, string(own))
 		b.fails(1, "it has no cgroup", "pause", b.id)
 		b.fails(1, "it has no cgroup", "update", "--memory", "64M", b.id)
-		b.fails(1, "it has no cgroup", "events", "--stats", b.id)
+		b.fails(1, "it has no cgroup", "stats", b.id)
+		includes(t, "statistics", []string{strings.TrimSpace(b.must("events", "--stats", b.id))},
+			`{"type":"stats","id":"`+b.id+`","data":{"cpu":{"usage":{"kernel":0,"user":0},"throttling":{},"burst":{}},"memory":{},"pids":{},"blkio":{},"hugetlb":{},"intel_rdt":{},"network_interfaces":null}}`)
 		b.status("running")
 		b.must("kill", b.id, "KILL")
 		b.must("delete", "--force", b.id)
