@@ -165,7 +165,10 @@ func (x *execution) start() error {
 // systemd moves it, since nobody else may do so across that border. If the container has passed controllers on to cgroups of its own,
 // its cgroup can't have processes any more (cgroups(7)), but there is room beside its init. Otherwise it joins by itself.
 func (x *execution) enterLater(refused error) error {
-	if errors.Is(refused, unix.EBUSY) && len(x.o.Cgroups) == 0 {
+	if errors.Is(refused, unix.EBUSY) {
+		if len(x.o.Cgroups) > 0 {
+			return fmt.Errorf("exec stops at adding pid of the process to cgroups: %w", refused) // runc's words
+		}
 		place, err := x.cgroup.PlaceBeside(x.c.rec.Pid)
 		if err != nil {
 			return fmt.Errorf("%w; join that of its init: %w", refused, err)

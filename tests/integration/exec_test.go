@@ -241,7 +241,7 @@ func TestExecBesideInit(t *testing.T) {
 		if f := b.execFacts(); !strings.Contains(f.Cgroup, v.cgroup(b.id)+"/sub\n") {
 			t.Errorf("cgroup of exec: %q", f.Cgroup)
 		}
-		b.fails(255, "exec", "exec", "--cgroup", "/", b.id, "/inside", "exit", "0")
+		b.fails(255, "adding pid of the process to cgroups", "exec", "--cgroup", "/", b.id, "/inside", "exit", "0")
 		b.must("delete", "--force", b.id)
 	})
 }
