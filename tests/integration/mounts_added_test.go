@@ -173,6 +173,7 @@ func TestMountsAddCreated(t *testing.T) {
 func TestMountsAddInUser(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		v.needsRoot(t, mapsIDs)
+		mapsTmpfs(t)
 		b := newBundle(t, v)
 		b.inUser()
 		from := source(b, "mapped", unix.MOUNT_ATTR_RDONLY, "below")

@@ -322,6 +322,14 @@ func TestTimeNamespace(t *testing.T) {
 	})
 }
 
+// mapsTmpfs skips the test where the ids of a tmpfs can't be mapped.
+func mapsTmpfs(t *testing.T) {
+	t.Helper()
+	if olderThan(6, 3) {
+		t.Skip("the kernel is older than 6.3, since which tmpfs can map ids")
+	}
+}
+
 const mapsIDs = "it takes CAP_SYS_ADMIN in the user namespace of the file system to map the ids of a mount"
 
 // Files of a mount whose ids are mapped belong to others than on the disk.
@@ -371,9 +379,7 @@ func TestIDMappedMounts(t *testing.T) {
 			equalList(t, "descriptors", f.numbers(), []string{"0", "1", "2"})
 		})
 		t.Run("a new tmpfs", func(t *testing.T) {
-			if olderThan(6, 3) {
-				t.Skip("the kernel is older than 6.3, since which tmpfs can map ids")
-			}
+			mapsTmpfs(t)
 			b := newBundle(t, v)
 			add(b, specs.Mount{Type: "tmpfs", Source: "tmpfs", UIDMappings: mapping(1000, 10), GIDMappings: mapping(2000, 10)})
 			equal(t, "owner", owner(b.facts(), "/m"), "1000:2000")
