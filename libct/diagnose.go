@@ -57,7 +57,7 @@ var hints = []struct {
 	{"open file system", unix.EPERM, "a container may not mount this file system"},
 	{"set option", unix.EINVAL, "the file system does not know this option or value; in a user namespace the id of uid= or gid= must be mapped"},
 	{"set source", unix.EINVAL, "the kernel takes at most 255 bytes"},
-	{"set layer", unix.EINVAL, "a list of layers of more than 255 bytes needs Linux 6.7"},
+	{"make, of a list of layers, file system", unix.EINVAL, "a list of layers of more than 255 bytes needs Linux 6.7"},
 	// Docker looks for "not a directory" and explains it to its user.
 	{"mount the file", unix.EINVAL, "it is not a directory, but the mount point is"},
 	{"mount the file", unix.ENOTDIR, "it is not a directory, but the mount point is"},

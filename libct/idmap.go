@@ -48,6 +48,8 @@ func userFacts(spec *specs.Spec, p *specs.Process, h *specconv.Host, init int) e
 	if init == 0 && len(spec.Linux.UIDMappings) == 0 && !mayMap(own) {
 		h.NoSetgroups = true // maybe: in one that is joined only who is in there can look
 	}
+	// The container says so, and may have made it so: it must not get ours by that.
+	h.DropGroups = h.NoSetgroups && own&(1<<unix.CAP_SETGID) != 0 && !setgroupsDenied("self") && !specconv.KeepsGroups(spec)
 	return nil
 }
 

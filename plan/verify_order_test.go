@@ -151,6 +151,7 @@ var brokenOrder = []brokenPlan{
 	{"V10", "a struct sched_attr of another size", "", nil, func(p *Plan) { p.Data[nth(p, unix.SYS_SCHED_SETATTR, 0).Args[1].Value] = 48 }, "not a struct sched_attr"},
 	{"V10", "a scheduler after the user", "dropped", func(c *typical) { c.SetScheduler(unix.SchedAttr{}) }, nil, "sched_setattr after the user was changed"},
 	{"V10", "a personality after the user", "dropped", func(c *typical) { c.SetPersonality(0) }, nil, "personality after the user was changed"},
+	{"V10", "groups that are set and set again", "begin", func(c *typical) { c.SetGroups([]uint32{5}) }, nil, "setgroups twice"},
 	{"V10", "a keyring after the user", "dropped", func(c *typical) { c.JoinSessionKeyring("_ses") }, nil, "keyctl after the user was changed"},
 	{"V10", "memory after the user", "dropped", func(c *typical) { c.SetMemoryPolicy(unix.MPOL_DEFAULT, nil) }, nil, "set_mempolicy after the user was changed"},
 	{"V10", "the I/O priority of the caller's group", "begin", func(c *typical) { c.SetIOPriority(IOClassIdle, 0) }, nil, "the process group is still that of the caller"},

@@ -16,6 +16,7 @@ type Host struct {
 
 	Inside      []specs.LinuxNamespaceType // joined namespaces that belong to the joined user namespace
 	NoSetgroups bool                       // the kernel denies setgroups(2) in the user namespace
+	DropGroups  bool                       // and we have groups that can be given up before it is joined
 	BindDevices bool                       // in a user namespace no device node can be made: the host's are bound
 	Schedules   bool                       // the parent sets scheduler and I/O priority: from inside a user namespace nobody may
 

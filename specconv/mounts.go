@@ -184,6 +184,7 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 	if attrs&unix.MOUNT_ATTR_RDONLY != 0 {
 		c.b.FsFlag(ctx, "ro") // a disk that is mounted read-only must not be written to by the file system either
 	}
+	step := "make file system "
 	for _, o := range s.parameters {
 		c.at("set option "+strconv.Quote(m.Options[o.index]), "mounts", i, "options", o.index)
 		if o.flag {
@@ -192,6 +193,7 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 			}
 			c.b.FsFlag(ctx, o.key)
 		} else if layers := layersOf(fstype, o); layers != nil {
+			step = "make, of a list of layers, file system " // before Linux 6.7 only this fails
 			for _, layer := range layers {
 				c.at("set layer "+strconv.Quote(layer), "mounts", i, "options", o.index)
 				c.b.FsString(ctx, "lowerdir+", layer)
@@ -205,7 +207,7 @@ func (c *compiler) newFilesystem(i int, fstype string, attrs uint64) plan.Reg {
 		c.b.FsString(ctx, "mode", strconv.FormatUint(uint64(mode), 8))
 	}
 	c.label(i, ctx, fstype)
-	c.at("make file system "+strconv.Quote(fstype)+" of "+strconv.Quote(m.Source), "mounts", i)
+	c.at(step+strconv.Quote(fstype)+" of "+strconv.Quote(m.Source), "mounts", i)
 	c.b.FsCreate(ctx)
 	mount := c.b.FsMount(mountName(m.Destination), ctx, attrs)
 	c.b.Close(ctx)

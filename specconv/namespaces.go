@@ -259,6 +259,10 @@ func (c *compiler) prepareUser() {
 		c.proc = plan.NoReg
 	}
 	c.labelled = true
+	if c.host.DropGroups {
+		c.b.At("", "give up the groups of the runtime")
+		c.b.SetGroups(nil)
+	}
 	if c.has(specs.UserNamespace) {
 		c.setRlimits()
 		c.limited = true

@@ -90,6 +90,22 @@ func (b *bundle) probeUser() {
 	b.Root.Readonly = false
 }
 
+// The init has gone where nobody may set groups: a further process has those of the caller no more than before.
+func TestExecWhereGroupsAreDenied(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, othersIDs)
+		b := newBundle(t, v)
+		b.inUser()
+		b.user = &syscall.Credential{Groups: []uint32{0, 7, 54322}}
+		b.Process.User = specs.User{UID: 1000, GID: 1000}
+		b.detached("deny")
+		f := b.execFacts("--user", "0:0")
+		equal(t, "ids", f.status("Uid"), "0 0 0 0")
+		equalList(t, "groups", f.Groups, nil)
+		b.must("delete", "--force", b.id)
+	})
+}
+
 func TestUserNamespace(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		v.needsRoot(t, othersIDs)
