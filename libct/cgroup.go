@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -66,6 +67,9 @@ func (k *creation) stayInCgroup() error {
 	if res := k.spec.Linux.Resources; res != nil && hasLimits(res) {
 		k.r.warn("leave out the limits of /linux/resources: there is to be no cgroup")
 	}
+	if withoutFilter(k.spec, k.spec.Process) {
+		k.r.warn("leave out CAP_MKNOD and the rules of /linux/resources/devices: there is to be no cgroup that keeps the process from devices; those that it finds in the rootfs are open to it")
+	}
 	k.place = &cgroups.Placement{}
 	k.c.rec.Cgroup = k.r.noCgroup()
 	k.host.Cgroup = cgroupFacts(k.c.rec.Cgroup, k.place)
@@ -73,6 +77,22 @@ func (k *creation) stayInCgroup() error {
 		return err
 	}
 	return k.c.saveConfig(k.config)
+}
+
+// withoutFilter takes from a process the right to make device nodes where config.json forbids devices and there is no cgroup to do it.
+// In a user namespace nobody has it anyway. It says whether there was something to take.
+func withoutFilter(spec *specs.Spec, p *specs.Process) (taken bool) {
+	res := spec.Linux.Resources
+	if res == nil || specconv.Has(spec, specs.UserNamespace) || !slices.ContainsFunc(res.Devices, func(d specs.LinuxDeviceCgroup) bool { return !d.Allow }) {
+		return false
+	}
+	if c := p.Capabilities; c != nil {
+		taken = slices.Contains(c.Bounding, "CAP_MKNOD")
+		for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Permitted, &c.Inheritable, &c.Ambient} {
+			*set = slices.DeleteFunc(*set, func(name string) bool { return name == "CAP_MKNOD" })
+		}
+	}
+	return taken
 }
 
 // noCgroup is the record of a container that has none.

@@ -222,6 +222,9 @@ func (x *execution) facts() (err error) {
 	x.host.Resctrl = names(x.groups)
 	m, err := x.c.cgroup()
 	if err != nil || m == nil {
+		if x.status != Creating { // a createContainer hook is the host's
+			withoutFilter(x.spec, x.process)
+		}
 		x.place = &cgroups.Placement{}
 		return err
 	}

@@ -53,6 +53,38 @@ func TestWithoutCgroup(t *testing.T) {
 	})
 }
 
+// Device rules need a cgroup. Without one a process at least makes no nodes that they are there to forbid.
+func TestWithoutCgroupAndDeviceRules(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "nobody else makes device nodes")
+		b := newBundle(t, v)
+		b.Root.Readonly = false
+		b.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Access: "rwm"}}
+		for _, set := range []*[]string{&b.Process.Capabilities.Bounding, &b.Process.Capabilities.Effective, &b.Process.Capabilities.Permitted} {
+			*set = append(*set, "CAP_MKNOD")
+		}
+		b.probe("mknod:/tmp/node")
+		r := b.run("--cgroup-manager=disabled")
+		if r.status != 0 || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "leave out CAP_MKNOD") {
+			t.Fatalf("run: %v", r)
+		}
+		equal(t, "mknod", parseFacts(t, r.stdout).Probes["mknod:/tmp/node"], "EPERM")
+		b.Process.Args = []string{"/inside", "wait"}
+		b.save()
+		out := b.pipe()
+		create := b.command("create", "--cgroup-manager=disabled", "--bundle", b.dir, b.id)
+		create.Stdout, create.Stderr = out.w, nil
+		b.spawn(create)
+		out.w.Close()
+		equal(t, "create", wait(t, create), 0)
+		b.must("start", b.id)
+		out.expect("ready\n")
+		f := parseFacts(t, b.must("exec", b.id, "/inside", "facts", "mknod:/tmp/node"))
+		equal(t, "mknod of exec", f.Probes["mknod:/tmp/node"], "EPERM")
+		b.must("delete", "--force", b.id)
+	})
+}
+
 // A container without a pid namespace has nothing that finds what it leaves behind: delete ends its init.
 func TestWithoutCgroupAndPids(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
