@@ -224,6 +224,9 @@ func (k *creation) answer(e nsenter.Event) ([]byte, error) {
 		k.cgroupConfig.Pid = k.process.Pid
 		return nil, k.createCgroup()
 	case specconv.GateDelegate:
+		if k.cgroup == nil {
+			return nil, fmt.Errorf("/annotations: make cgroup %q below the container's: it is to have none", specconv.DelegateCgroup(k.spec))
+		}
 		return nil, k.cgroup.Delegate(specconv.DelegateCgroup(k.spec), k.cgroupConfig.Owner, k.process.Pid)
 	case specconv.GateIDs:
 		return nil, k.mapIDs()
@@ -273,7 +276,8 @@ func (k *creation) created() error {
 		if socket == "" {
 			continue
 		}
-		if err := sendFile(socket, "standard", k.process.Pidfd, 0); err != nil {
+		// Who has written an annotation may have named a socket at which nobody listens any more.
+		if err := sendFile(socket, "standard", k.process.Pidfd, k.r.wait); err != nil {
 			return fmt.Errorf("send the pidfd: %w", err)
 		}
 	}

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -96,6 +97,37 @@ func TestAnnotationPidfdReceiver(t *testing.T) {
 			pidfd.Close()
 		}
 		b.must("delete", "--force", b.id)
+	})
+}
+
+// A socket at which nobody takes what comes keeps create no longer than anything else that it waits for.
+func TestAnnotationPidfdReceiverThatIsFull(t *testing.T) {
+	v := env.views[len(env.views)-1]
+	eachView(t, func(t *testing.T, own *view) {
+		if own != v {
+			t.Skip("it takes ten seconds, and nothing in it depends on cgroups")
+		}
+		b := newBundle(t, own)
+		name := b.path("full.sock")
+		listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(listener)
+		if err := errors.Join(unix.Bind(listener, &unix.SockaddrUnix{Name: name}), unix.Listen(listener, 0)); err != nil {
+			t.Fatal(err)
+		}
+		for err == nil { // until the queue is full
+			var fd int
+			if fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err == nil {
+				defer unix.Close(fd)
+				err = unix.Connect(fd, &unix.SockaddrUnix{Name: name})
+			}
+		}
+		equal(t, "a full queue", err, error(unix.EAGAIN))
+		b.annotate("run.oci.pidfd_receiver", name)
+		b.save()
+		b.fails(1, "send the pidfd: ", "create", "--bundle", b.dir, b.id)
 	})
 }
 
@@ -221,6 +253,9 @@ func TestAnnotationDelegateCgroup(t *testing.T) {
 		b.must("resume", b.id)
 		b.must("delete", "--force", b.id)
 
+		b.annotate("run.oci.delegate-cgroup", "payload")
+		b.save()
+		b.fails(1, `make cgroup "payload" below the container's: it is to have none`, "create", "--cgroup-manager=disabled", "--bundle", b.dir, b.id)
 		b.annotate("run.oci.delegate-cgroup", "cgroup.procs") // a file of the kernel
 		if r := b.run(); r.status != 1 || !strings.Contains(r.stderr, "cgroup.procs: not a directory") {
 			t.Errorf("run: %v", r)
