@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -78,12 +79,39 @@ func (v *verifier) directory() error {
 		return errors.New("a working directory that was looked up before the last mount")
 	}
 	// One that is refused is tried again with other rights; what was refused then, too, must have its end.
-	last := v.plan.Ops[at]
-	if refused := at + 1 + int(last.Jump); last.Tolerate != [MaxTolerate]uint8{} &&
-		(refused+1 >= len(v.plan.Ops) || v.plan.Ops[refused].Kind != Test || v.plan.Ops[refused+1].Kind != Fail) {
+	if v.plan.Ops[at].Tolerate != [MaxTolerate]uint8{} && !v.wentBefore(at) {
 		return errors.New("a change of directory that may fail")
 	}
 	return nil
+}
+
+// wentBefore says whether a change of directory that is refused ends the plan unless another one before it was not: that has noted
+// its descriptor, which is no 0, where the op behind the refusal looks.
+func (v *verifier) wentBefore(at int) bool {
+	ops := v.plan.Ops
+	refused := at + 1 + int(ops[at].Jump)
+	if refused+1 >= len(ops) || ops[refused].Kind != Test || ops[refused+1].Kind != Fail {
+		return false
+	}
+	test := &ops[refused]
+	if test.Jump != 1 || test.Args[1] != Imm(4) || test.Args[2] != Imm(uint32(1<<32-1)) || test.Args[3] != Imm(0) || test.Args[4] != Imm(0) {
+		return false
+	}
+	if note := test.Args[0]; !v.data(note, 4) || !bytes.Equal(v.plan.Data[note.Value:note.Value+4], make([]byte, 4)) {
+		return false
+	}
+	noted := false
+	for i := range at {
+		chdir, note := &ops[i], &ops[i+1]
+		if note.Kind != Store || note.Args[0] != test.Args[0] {
+			continue
+		}
+		if chdir.Kind != Call || chdir.Nr != unix.SYS_FCHDIR || note.Args[1] != chdir.Args[0] || chdir.Jump != 1 {
+			return false // somebody else notes something there
+		}
+		noted = true
+	}
+	return noted
 }
 
 // credentials: each once and in the order in which none undoes another.
