@@ -45,7 +45,12 @@ func TestWaitOOM(t *testing.T) {
 		b.Linux.Resources.Memory = &specs.LinuxMemory{Limit: value[int64](16 << 20), Swap: value[int64](16 << 20)}
 		b.Process.Args = []string{"/inside", "hog"}
 		equal(t, "run", b.run("--keep").status, 128+9)
-		equal(t, "wait", b.must("wait", "--format", "json", b.id), `{"id":"`+b.id+`","exitStatus":137,"signal":9,"oomKilled":true}`+"\n")
+		end := b.must("wait", "--format", "json", b.id)
+		if v.systemd && end == `{"id":"`+b.id+`","exitStatus":137,"signal":9}`+"\n" {
+			b.must("delete", b.id)
+			t.Skip("systemd has removed the cgroup before its count of killed processes could be read")
+		}
+		equal(t, "wait", end, `{"id":"`+b.id+`","exitStatus":137,"signal":9,"oomKilled":true}`+"\n")
 		if state := b.must("state", b.id); !strings.Contains(state, `"oomKilled": true`) {
 			t.Errorf("state: %s", state)
 		}
