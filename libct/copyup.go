@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -80,8 +81,9 @@ func asOwner(fd int, f func() error) error {
 	})
 }
 
-// beneath looks names up in a directory of the image: one name, no link, no other mount.
-var beneath = unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+// beneath names what is in a directory without opening it: one name, no link. What it is, its descriptor says: whoever changes the
+// directory meanwhile changes another name, not what is copied.
+var beneath = unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 
 // copyDir copies the content, the mode and the owner of a directory.
 func copyDir(from, to int, st *unix.Stat_t) error {
@@ -119,17 +121,28 @@ func own(fd int, st *unix.Stat_t) error {
 }
 
 func copyEntry(from, to int, name string) error {
-	st, err := linux.Fstatat(from, name, unix.AT_SYMLINK_NOFOLLOW)
+	in, err := linux.Openat2(from, name, beneath)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(in)
+	return copyInode(in, to, name)
+}
+
+// copyInode makes something like what a descriptor of beneath names. Only directories and regular files are opened: with a device
+// node or a FIFO that may be something that happens.
+func copyInode(in, to int, name string) error {
+	st, err := linux.Fstat(in)
 	if err != nil {
 		return err
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		return copySubdir(from, to, name, &st)
+		return copySubdir(in, to, name, &st)
 	case unix.S_IFREG:
-		return copyFile(from, to, name, &st)
+		return copyFile(in, to, name, &st)
 	case unix.S_IFLNK:
-		target, err := linux.Readlinkat(from, name)
+		target, err := linux.Readlinkat(in, "")
 		if err == nil {
 			err = unix.Symlinkat(target, to, name)
 		}
@@ -145,12 +158,7 @@ func copyEntry(from, to int, name string) error {
 	}
 }
 
-func copySubdir(from, to int, name string, st *unix.Stat_t) error {
-	in, err := linux.Openat2(from, name, beneath)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(in)
+func copySubdir(in, to int, name string, st *unix.Stat_t) error {
 	if err := linux.Mkdirat(to, name, 0o700); err != nil {
 		return err
 	}
@@ -162,20 +170,20 @@ func copySubdir(from, to int, name string, st *unix.Stat_t) error {
 	return copyDir(in, out, st)
 }
 
-func copyFile(from, to int, name string, st *unix.Stat_t) error {
-	fd, err := linux.Openat2(from, name, beneath)
+// copyFile copies a regular file: in is open already, so it can be nothing else any more.
+func copyFile(in, to int, name string, st *unix.Stat_t) error {
+	from, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(in), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return err
 	}
-	in := os.NewFile(uintptr(fd), name)
-	defer in.Close()
-	fd, err = linux.Openat(to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	defer from.Close()
+	fd, err := linux.Openat(to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
 	out := os.NewFile(uintptr(fd), name)
 	defer out.Close()
-	if _, err := out.ReadFrom(in); err != nil {
+	if _, err := out.ReadFrom(from); err != nil {
 		return err
 	}
 	return own(fd, st)
