@@ -59,6 +59,8 @@ func (r *Runtime) changeMounts(id, what string, change func(*errand) error) erro
 	return nil
 }
 
+var errHostMounts = errors.New("it has no mount namespace of its own, they would be mounts of the host")
+
 // open finds the container's first process and its root, and makes sure that its mounts are its own.
 func (e *errand) open() error {
 	switch status, err := e.c.status(); {
@@ -68,6 +70,8 @@ func (e *errand) open() error {
 		return fmt.Errorf("%w: its mounts can be changed when it is resumed", ErrPaused)
 	case status != Created && status != Running:
 		return ErrNotRunning
+	case e.c.rec.HostMount: // the host's need not be ours
+		return errHostMounts
 	}
 	init, err := e.c.initPidfd()
 	if err != nil {
@@ -81,7 +85,7 @@ func (e *errand) open() error {
 	if err == nil {
 		var ours unix.Stat_t
 		if ours, err = stat("/proc/self/ns/mnt"); err == nil && ours.Dev == theirs.Dev && ours.Ino == theirs.Ino {
-			return errors.New("it has no mount namespace of its own, they would be mounts of the host")
+			return errHostMounts // it has joined ours
 		}
 	}
 	if err != nil {

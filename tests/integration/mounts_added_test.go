@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -298,6 +300,12 @@ func TestMountsRefused(t *testing.T) {
 		b.Linux.MaskedPaths, b.Linux.ReadonlyPaths, b.Linux.RootfsPropagation = nil, nil, ""
 		b.running()
 		b.mountsFail("it has no mount namespace of its own, they would be mounts of the host", "add", bound(b.path("data"), "/place"))
+		b.start = func(cmd *exec.Cmd) error { // in a mount namespace that is not the host's
+			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+			return cmd.Start()
+		}
+		b.mountsFail("it has no mount namespace of its own, they would be mounts of the host", "add", bound(b.path("data"), "/place"))
+		b.start = nil
 		b.must("delete", "--force", b.id)
 	})
 }
