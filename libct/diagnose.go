@@ -64,7 +64,8 @@ var hints = []struct {
 	{"mount the directory", unix.EINVAL, "the mount point is not a directory"},
 	{"mount the directory", unix.ENOTDIR, "the mount point is not a directory"},
 	{"open mount point", unix.ENOTDIR, "a part of the path is not a directory"},
-	{"open mount point", unix.ELOOP, "the path is, or leads through, a symbolic link"},
+	{"open mount point", unix.ELOOP, hintLink},
+	{"find the mount that was added", unix.ELOOP, "a part of the path has become a symbolic link"},
 	{"find the mount that was added", unix.ESTALE, "something else is in its place"},
 	{"check that the place", unix.EXDEV, "the mount point leads into /proc, which would hide what the runtime itself relies on"},
 	{"set the AppArmor profile", unix.ENOENT, "no such profile is loaded: apparmor_parser(8)"},
@@ -102,6 +103,7 @@ var hints = []struct {
 
 const (
 	hintRealTime = "it needs CAP_SYS_NICE, and time for real-time processes in the cgroup: on cgroup v1 that is /linux/resources/cpu/realtimeRuntime"
+	hintLink     = "a part of the path is a symbolic link: name the path that it leads to"
 	hintNodes    = "a memory node that exists and is in the cpuset of the container's cgroup"
 )
 

@@ -102,7 +102,7 @@ func (e *errand) add(mounts []specs.Mount) error {
 	}
 	own := *e.spec
 	own.Mounts = mounts
-	e.spec = &own
+	e.spec, e.noLinks = &own, true
 	rec := &e.c.rec
 	e.host = &specconv.Host{
 		ID: e.c.id, Bundle: rec.Bundle, Rootfs: rec.Rootfs, SELinux: own.Linux.MountLabel != "" && hasSELinux(),

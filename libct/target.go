@@ -25,6 +25,7 @@ type mounting struct {
 	spec    *specs.Spec // its mounts are those that are made
 	host    *specconv.Host
 	process *nsenter.Process
+	noLinks bool // names inside the container lead through no links: its processes may have made them
 }
 
 // makeTarget makes what a mount or the working directory needs and the rootfs lacks.
@@ -49,7 +50,10 @@ func (k *mounting) makeTarget(e nsenter.Event) error {
 	if len(e.Files) != 1 {
 		return errors.New("make a mount point: no root came with the request")
 	}
-	if err := makeInside(int(e.Files[0].Fd()), name, dir); err != nil {
+	if err := makeInside(int(e.Files[0].Fd()), name, dir, !k.noLinks); err != nil {
+		if k.noLinks && errors.Is(err, unix.ELOOP) {
+			err = fmt.Errorf("%w (%s)", err, hintLink)
+		}
 		return fmt.Errorf("%s: make %q in the rootfs: %w", e.Gate.Pointer, name, err)
 	}
 	return nil
@@ -65,7 +69,7 @@ func (k *mounting) makeLink(e nsenter.Event) error {
 		return errors.New("make a symbolic link: no root came with the request")
 	}
 	root, name, link := int(e.Files[0].Fd()), specconv.Destination(m.Destination, k.host.Rootfs), k.host.Sources[i].Link
-	if err := makeInside(root, path.Dir(name), true); err != nil {
+	if err := makeInside(root, path.Dir(name), true, true); err != nil {
 		return fmt.Errorf("/mounts/%d: make %q in the rootfs: %w", i, path.Dir(name), err)
 	}
 	dir, err := linux.Openat2(root, path.Dir(name), unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
@@ -88,9 +92,9 @@ func (k *mounting) makeLink(e nsenter.Event) error {
 }
 
 // makeInside makes a directory, or an empty file, and the directories above it, below a root that somebody else may change
-// at the same time. It walks by descriptors, one name at a time, and follows links itself, dangling ones too: each name is
-// made in a directory that is held open, so nothing is ever made outside of the root (CVE-2024-45310).
-func makeInside(root int, name string, dir bool) (err error) {
+// at the same time. It walks by descriptors, one name at a time, and follows links itself, dangling ones too, or refuses them: each
+// name is made in a directory that is held open, so nothing is ever made outside of the root (CVE-2024-45310).
+func makeInside(root int, name string, dir, follow bool) (err error) {
 	held := []int{root}
 	defer func() {
 		for _, fd := range held[1:] {
@@ -122,7 +126,7 @@ func makeInside(root int, name string, dir bool) (err error) {
 			if err != nil {
 				return err
 			}
-			if links++; links > linkLimit {
+			if links++; links > linkLimit || !follow {
 				return unix.ELOOP
 			}
 			if strings.HasPrefix(target, "/") {

@@ -84,6 +84,9 @@ func (v *verifier) errand(op *Op) error {
 		if host := tree || op.Args[0].Mode == Register && v.state[op.Args[0].Value] == HostProc; host == v.joined {
 			return errors.New("a name of the host inside the container, or one of the container outside of it (CVE-2021-30465)")
 		}
+		if v.joined && v.plan.word(op.Args[2], 2)&unix.RESOLVE_NO_SYMLINKS == 0 {
+			return errors.New("a name that the container's links may lead elsewhere")
+		}
 	case unix.SYS_UNSHARE:
 		v.copied = true
 		return v.wants(!v.joined && op.Args[0] == Imm(unix.CLONE_NEWNS), "CLONE_NEWNS, before the container is joined")

@@ -52,10 +52,10 @@ func errandPlan(tb testing.TB, stage string, extra func(*typicalErrand)) *Plan {
 	c.reach("joined")
 	c.SendFD(c.socket, c.source)
 	c.Gate("record", c.scratch, 1)
-	to := c.Open("", c.root, "data", unix.O_PATH|unix.O_DIRECTORY, InRoot)
+	to := c.Open("", c.root, "data", unix.O_PATH|unix.O_DIRECTORY, Plain)
 	c.MoveMount(c.source, to)
 	c.reach("attached")
-	c.found = c.Open("", c.root, "old", unix.O_PATH, InRoot)
+	c.found = c.Open("", c.root, "old", unix.O_PATH, Plain)
 	c.RequireMount(c.found, c.scratch, 77)
 	c.Unmount(c.found, c.own)
 	c.reach("unmounted")
@@ -106,12 +106,13 @@ var brokenErrands = []struct {
 	{"a copy of something in the container", "joined", func(c *typicalErrand) { c.CloneTree("", c.root, true) }, nil, "not made in a deaf copy"},
 	{"a file system made in the container", "joined", func(c *typicalErrand) { c.FsOpen("tmpfs") }, nil, "not made in a deaf copy"},
 	{"a name of the host in the container", "joined", func(c *typicalErrand) { c.Source("/srv/late") }, nil, "a name of the host inside the container"},
-	{"a name of the container before it is joined", "detached", func(c *typicalErrand) { c.Open("", c.root, "x", unix.O_PATH, InRoot) }, nil, "or one of the container outside of it"},
-	{"a name that leads out", "joined", func(c *typicalErrand) { c.Open("", c.root, "x", unix.O_PATH, unix.RESOLVE_IN_ROOT) }, nil, "needs RESOLVE_NO_MAGICLINKS"},
+	{"a name of the container before it is joined", "detached", func(c *typicalErrand) { c.Open("", c.root, "x", unix.O_PATH, Plain) }, nil, "or one of the container outside of it"},
+	{"a name that leads out", "joined", func(c *typicalErrand) { c.Open("", c.root, "x", unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS) }, nil, "needs RESOLVE_NO_MAGICLINKS"},
+	{"a name that links of the container lead elsewhere", "joined", func(c *typicalErrand) { c.Open("", c.root, "x", unix.O_PATH, InRoot) }, nil, "a name that the container's links may lead elsewhere"},
 	{"a mount before the container is joined", "detached", func(c *typicalErrand) { c.MoveMount(c.tmpfs, c.root) }, nil, "a change of mounts outside of the container"},
 	{"a mount on the root", "joined", func(c *typicalErrand) { c.MoveMount(c.tmpfs, c.root) }, nil, "a place on a mount that is not attached itself"},
 	{"attributes of a mount in its place", "attached", func(c *typicalErrand) { c.SetAttr(c.source, Attr{Set: unix.MOUNT_ATTR_RDONLY}) }, nil, "attributes of the host's own mounts, or of the container's"},
-	{"a mount twice", "attached", func(c *typicalErrand) { c.MoveMount(c.source, c.Open("", c.root, "x", unix.O_PATH, InRoot)) }, nil, "a mount that is attached already"},
+	{"a mount twice", "attached", func(c *typicalErrand) { c.MoveMount(c.source, c.Open("", c.root, "x", unix.O_PATH, Plain)) }, nil, "a mount that is attached already"},
 	{"an unmount by a name of the container", "", nil, func(p *Plan) { nth(p, unix.SYS_UMOUNT2, 0).Args[0] = nth(p, unix.SYS_OPENAT2, 3).Args[1] }, "an unmount by name"},
 	{"an unmount on the host", "detached", func(c *typicalErrand) { c.UnmountHost("/srv") }, nil, "a change of mounts outside of the container"},
 	{"an unmount elsewhere", "", nil, func(p *Plan) { remove(p, unix.SYS_FCHDIR, 0) }, "an unmount by name"},
@@ -123,7 +124,7 @@ var brokenErrands = []struct {
 	{"a way past the proof", "attached", func(c *typicalErrand) {
 		l := c.Label()
 		c.SkipIf(l, c.scratch, 1, 0xff, 1)
-		at := c.Open("", c.root, "x", unix.O_PATH, InRoot)
+		at := c.Open("", c.root, "x", unix.O_PATH, Plain)
 		c.Close(at)
 		c.Bind(l)
 	}, func(p *Plan) {
@@ -135,7 +136,7 @@ var brokenErrands = []struct {
 	}, "a maybe unset has no place here"},
 	{"an unmount of a descriptor that is another one now", "unmounted", func(c *typicalErrand) {
 		c.Close(c.found)
-		again := c.Open("", c.root, "old", unix.O_PATH, InRoot)
+		again := c.Open("", c.root, "old", unix.O_PATH, Plain)
 		c.Unmount(again, c.own)
 	}, nil, "not a mount whose id is proven"},
 	{"the working directory in the container", "joined", func(c *typicalErrand) { c.Chdir(c.root) }, nil, "the own descriptors are where an errand works"},
@@ -167,7 +168,7 @@ func TestErrandsAlone(t *testing.T) {
 	for name, extra := range map[string]func(*typical){
 		"the host's procfs is only written to":     func(c *typical) { c.Open("", c.OpenHostProc(c.scratch), ownFDs, unix.O_PATH|unix.O_DIRECTORY, Beneath) },
 		"a mount of the host, by a clean absolute": func(c *typical) { c.call(unix.SYS_UMOUNT2, Ptr(c.String("0")), Imm(unix.MNT_DETACH)) },
-		"a inside has no place here":               func(c *typical) { c.Dup(c.Open("", c.root, "x", unix.O_PATH, InRoot), 0) },
+		"a inside has no place here":               func(c *typical) { c.Dup(c.Open("", c.root, "x", unix.O_PATH, Plain), 0) },
 	} {
 		stage := "begin"
 		if strings.HasPrefix(name, "a inside") {

@@ -103,6 +103,15 @@ func (c *compiler) enterContainersMounts() {
 	c.b.Close(c.init)
 }
 
+// links says how names inside the container are looked up. At create they are the image's; later links are what the container's
+// processes have made of them, and would lead a mount to where nobody meant it to be.
+func (c *compiler) links() uint64 {
+	if c.errand {
+		return plan.Plain
+	}
+	return plan.InRoot
+}
+
 // detachMounts captures all sources, then makes all mounts with all their options.
 func (c *compiler) detachMounts() {
 	c.b.Step("make a tree of mounts that is deaf towards the host")
@@ -158,7 +167,7 @@ func (c *compiler) unmount() {
 	for i, m := range c.added {
 		c.b.At("", "find the mount that was added at "+strconv.Quote(m.Destination))
 		if found[i] = c.back; c.back == plan.NoReg {
-			found[i] = c.b.Open("", c.root, m.Destination, unix.O_PATH, plan.InRoot)
+			found[i] = c.b.Open("", c.root, m.Destination, unix.O_PATH, c.links())
 		}
 		c.b.RequireMount(found[i], c.scratch, m.ID)
 	}

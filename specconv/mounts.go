@@ -288,15 +288,15 @@ func (c *compiler) target(reg, name string, dir bool) plan.Reg {
 		flags |= unix.O_DIRECTORY
 	}
 	if base.own {
-		return c.b.Open(reg, base.mount, rest, flags, plan.Beneath)
+		return c.b.Open(reg, base.mount, rest, flags, plan.Beneath|c.links()&unix.RESOLVE_NO_SYMLINKS)
 	}
 	missing, found := c.b.Label(), c.b.Label()
 	c.b.On(missing, unix.ENOENT)
-	to := c.b.Open(reg, c.root, rest, flags, plan.InRoot)
+	to := c.b.Open(reg, c.root, rest, flags, c.links())
 	c.b.Skip(found)
 	c.b.Bind(missing)
 	c.askFor(GateTarget)
-	c.b.OpenInto(to, c.root, rest, flags, plan.InRoot)
+	c.b.OpenInto(to, c.root, rest, flags, c.links())
 	c.b.Bind(found)
 	c.refuseProc(to)
 	return to
