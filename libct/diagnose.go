@@ -54,6 +54,7 @@ var hints = []struct {
 	text  string
 }{
 	{"open file system", unix.ENODEV, "the kernel does not know this file system; is its module loaded?"},
+	{"open source", unix.ELOOP, hintLink},
 	{"open file system", unix.EPERM, "a container may not mount this file system"},
 	{"set option", unix.EINVAL, "the file system does not know this option or value; in a user namespace the id of uid= or gid= must be mapped"},
 	{"set source", unix.EINVAL, "the kernel takes at most 255 bytes"},

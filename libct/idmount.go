@@ -32,20 +32,23 @@ func (k *mounting) mountAt(pointer string) (i int, m *specs.Mount, err error) {
 // that has entered the container's mount namespace with our rights. The copy that the container makes of it there keeps the locks
 // that its kernel has set (mount_namespaces(7)); one made out here would come without.
 func (k *mounting) sendSource(e nsenter.Event) error {
-	name, flags := k.host.Rootfs, unix.O_PATH|unix.O_DIRECTORY
+	name, how := k.host.Rootfs, unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY}
 	if strings.HasPrefix(e.Gate.Pointer, "/mounts/") {
 		i, m, err := k.mountAt(e.Gate.Pointer)
 		if err != nil {
 			return err
 		}
-		name, flags = k.host.Sources[i].Path, unix.O_PATH
+		name, how.Flags = k.host.Sources[i].Path, unix.O_PATH
+		if k.host.Sources[i].NoLinks {
+			how.Resolve = unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS
+		}
 		if bound, _ := specconv.SourceLinks(m); bound {
-			flags |= unix.O_NOFOLLOW
+			how.Flags |= unix.O_NOFOLLOW
 		}
 	}
 	var file *os.File
 	open := func() error {
-		fd, err := linux.Openat(unix.AT_FDCWD, name, flags, 0)
+		fd, err := linux.Openat2(unix.AT_FDCWD, name, how)
 		if err == nil {
 			file = os.NewFile(uintptr(fd), name)
 		}

@@ -100,6 +100,7 @@ func (e *errand) add(mounts []specs.Mount) error {
 	if err := specconv.ValidateMounts(e.spec, mounts); err != nil {
 		return fmt.Errorf("validate mounts: %w", err)
 	}
+	volumes := e.volumes()
 	own := *e.spec
 	own.Mounts = mounts
 	e.spec, e.noLinks = &own, true
@@ -109,6 +110,9 @@ func (e *errand) add(mounts []specs.Mount) error {
 		Cgroup: specconv.Cgroup{V2: rec.Cgroup.Version == cgroups.V2},
 	}
 	if err := e.c.r.mountFacts(e.spec, e.host, e.root.Name()); err != nil {
+		return err
+	}
+	if err := e.fixSources(volumes); err != nil {
 		return err
 	}
 	p, err := specconv.CompileMounts(e.spec, mounts, e.host)
@@ -158,7 +162,7 @@ func (e *errand) note() error {
 		if err != nil {
 			return fmt.Errorf("/mounts/%d: look at the mount: %w", i, err)
 		}
-		list = append(list, specconv.AddedMount{Destination: specconv.Destination(e.spec.Mounts[i].Destination, rec.Rootfs), ID: id})
+		list = append(list, e.addedMount(i, id))
 	}
 	rec.Mounts = list
 	if err := e.c.save(); err != nil {
@@ -301,7 +305,11 @@ func appendMounts(dst []byte, list []specconv.AddedMount) []byte {
 			dst = append(dst, ',')
 		}
 		dst = jsonscan.AppendString(append(dst, `{"destination":`...), m.Destination)
-		dst = append(appendUint(dst, "mount_id", m.ID), '}')
+		dst = appendUint(dst, "mount_id", m.ID)
+		if m.Source != "" {
+			dst = jsonscan.AppendString(appendKey(dst, "source"), m.Source)
+		}
+		dst = append(dst, '}')
 	}
 	return append(dst, ']')
 }
@@ -311,6 +319,8 @@ func readMount(d *jsonscan.Decoder, m *specconv.AddedMount) error {
 		switch key {
 		case "destination":
 			return jsonscan.Text(d, &m.Destination)
+		case "source":
+			return jsonscan.Text(d, &m.Source)
 		case "mount_id":
 			return jsonscan.Uint(d, &m.ID)
 		}

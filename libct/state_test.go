@@ -51,7 +51,7 @@ func fullRecord() record {
 		HostMount: true,
 		NoKeyring: true,
 		Listener:  true,
-		Mounts:    []specconv.AddedMount{{Destination: "/a \"b\"", ID: 1<<63 + 1}, {Destination: "/c", ID: 2}},
+		Mounts:    []specconv.AddedMount{{Destination: "/a \"b\"", ID: 1<<63 + 1, Source: "/srv/\"s\""}, {Destination: "/c", ID: 2}},
 		Asked:     asked{MemoryLimit: -1, MemorySwap: 5, DeviceRules: "+c 1:3 rw\n"},
 		StartOps:  map[string]string{"7": "/process/args/0\nexec /bin/sh"},
 	}

@@ -57,6 +57,12 @@ func (b *Builder) OpenHostLink(reg, name string) Reg {
 	return b.callReg(reg, unix.SYS_OPENAT2, cwd, Ptr(b.String(name)), Ptr(how), Imm(24))
 }
 
+// OpenHostPlain is OpenHost for a path in which no part may be a link: somebody in a container could have made it.
+func (b *Builder) OpenHostPlain(reg, name string, flags uint64) Reg {
+	how := b.words(unix.O_PATH|unix.O_CLOEXEC|flags, 0, unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_SYMLINKS)
+	return b.callReg(reg, unix.SYS_OPENAT2, cwd, Ptr(b.String(name)), Ptr(how), Imm(24))
+}
+
 // OpenHostProc opens the host's procfs and proves that it is one; to is room for a struct statfs. Only before anything is
 // joined or mounted.
 func (b *Builder) OpenHostProc(to Data) Reg {

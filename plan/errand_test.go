@@ -107,7 +107,9 @@ var brokenErrands = []struct {
 	{"a file system made in the container", "joined", func(c *typicalErrand) { c.FsOpen("tmpfs") }, nil, "not made in a deaf copy"},
 	{"a name of the host in the container", "joined", func(c *typicalErrand) { c.Source("/srv/late") }, nil, "a name of the host inside the container"},
 	{"a name of the container before it is joined", "detached", func(c *typicalErrand) { c.Open("", c.root, "x", unix.O_PATH, Plain) }, nil, "or one of the container outside of it"},
-	{"a name that leads out", "joined", func(c *typicalErrand) { c.Open("", c.root, "x", unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS) }, nil, "needs RESOLVE_NO_MAGICLINKS"},
+	{"a name that leads out", "joined", func(c *typicalErrand) {
+		c.Open("", c.root, "x", unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)
+	}, nil, "needs RESOLVE_NO_MAGICLINKS"},
 	{"a name that links of the container lead elsewhere", "joined", func(c *typicalErrand) { c.Open("", c.root, "x", unix.O_PATH, InRoot) }, nil, "a name that the container's links may lead elsewhere"},
 	{"a mount before the container is joined", "detached", func(c *typicalErrand) { c.MoveMount(c.tmpfs, c.root) }, nil, "a change of mounts outside of the container"},
 	{"a mount on the root", "joined", func(c *typicalErrand) { c.MoveMount(c.tmpfs, c.root) }, nil, "a place on a mount that is not attached itself"},

@@ -54,6 +54,7 @@ func CompileMounts(spec *specs.Spec, mounts []specs.Mount, host *Host) (*plan.Pl
 type AddedMount struct {
 	Destination string // clean absolute path in the container
 	ID          uint64 // of the mount: plan.StatxMount
+	Source      string // absolute path on the host; "" if it is no bind mount
 }
 
 // CompileUnmounts compiles the removal of such mounts, in the order given. All are found, and proven to be those that are meant,

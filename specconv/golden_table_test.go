@@ -210,6 +210,10 @@ var goldenErrands = []goldenPlan{
 /mounts/- {"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "size=64k"]}
 /mounts/- {"destination": "/run/below", "source": "/srv/below", "options": ["bind"]}`, nil},
 	{"mount-add-copyup", `/mounts/- {"destination": "/var", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro"]}`, nil},
+	{"mount-add-from-volume", goldenUser + `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/volume/data", "options": ["bind"]}`, func(h *Host) {
+		inUser(h)
+		h.Sources[len(h.Sources)-1].NoLinks = true
+	}},
 	{"mount-add-in-user-namespace", goldenUser + `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "idmap"]}
 /mounts/- {"destination": "/layers", "type": "overlay", "source": "overlay", "options": ["lowerdir=/a:/b"]}`, inUser},
 	{"unmount", `/mounts/- {"destination": "/run/below", "source": "/srv/below", "options": ["bind"]}

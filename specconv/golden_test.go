@@ -147,13 +147,13 @@ func compileGoldenErrand(t *testing.T, g goldenPlan) *plan.Plan {
 		return p
 	}
 	if strings.HasPrefix(g.name, "unmount-back") {
-		p, err := CompileTakeBack(spec, AddedMount{mounts[0].Destination, 1000}, host)
+		p, err := CompileTakeBack(spec, AddedMount{Destination: mounts[0].Destination, ID: 1000}, host)
 		check(t, err)
 		return p
 	}
 	var added []AddedMount
 	for i, m := range mounts {
-		added = append(added, AddedMount{m.Destination, uint64(1000 + i)})
+		added = append(added, AddedMount{Destination: m.Destination, ID: uint64(1000 + i)})
 	}
 	p, err := CompileUnmounts(spec, added, host)
 	check(t, err)

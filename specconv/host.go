@@ -58,10 +58,11 @@ type Hierarchy struct {
 
 // Source is what the host knows about a mount.
 type Source struct {
-	Path string // bind: absolute path of the source
-	Dir  bool   // bind: the source is a directory
-	Link string // bind with copy-symlink: what the source leads to, if it is a link
-	Mode uint32 // tmpfs: permission bits of the directory that it covers, if that is there already; 0: unknown
+	Path    string // bind: absolute path of the source
+	Dir     bool   // bind: the source is a directory
+	NoLinks bool   // bind: no part of Path may be a link
+	Link    string // bind with copy-symlink: what the source leads to, if it is a link
+	Mode    uint32 // tmpfs: permission bits of the directory that it covers, if that is there already; 0: unknown
 }
 
 // Names of inputs and gates, which libct answers. A gate's origin has its place in config.json.

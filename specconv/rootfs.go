@@ -61,7 +61,7 @@ func (c *compiler) attachRoot() {
 		c.openHostProc()
 	}
 	c.at("open rootfs "+strconv.Quote(c.host.Rootfs), "root", "path")
-	c.rootDir = c.openHost("rootfs", c.host.Rootfs, unix.O_DIRECTORY)
+	c.rootDir = c.openHost("rootfs", c.host.Rootfs, unix.O_DIRECTORY, false)
 	c.b.Step("copy the mount of rootfs " + strconv.Quote(c.host.Rootfs))
 	c.root = c.b.CloneTree("root", c.rootDir, true)
 	if !c.has(specs.MountNamespace) {

@@ -35,7 +35,7 @@ func (c *compiler) captureSources() {
 			continue
 		}
 		c.at("open source "+strconv.Quote(c.sourceName(i)), "mounts", i)
-		c.sources[i] = c.openHost("", c.source(i).Path, s.sourceFlags())
+		c.sources[i] = c.openHost("", c.source(i).Path, s.sourceFlags(), c.source(i).NoLinks)
 	}
 }
 
@@ -49,9 +49,12 @@ func (c *compiler) source(i int) Source {
 
 // openHost opens a path of the host. In a user namespace its root may have no way there where the host's root has: then the parent
 // opens it, in this mount namespace, so that what the host has locked stays locked.
-func (c *compiler) openHost(reg, name string, flags uint64) plan.Reg {
+func (c *compiler) openHost(reg, name string, flags uint64, noLinks bool) plan.Reg {
 	open := func() plan.Reg { return c.b.OpenHost(reg, name, flags) }
-	if flags == unix.O_NOFOLLOW {
+	switch {
+	case noLinks:
+		open = func() plan.Reg { return c.b.OpenHostPlain(reg, name, flags) }
+	case flags == unix.O_NOFOLLOW:
 		open = func() plan.Reg { return c.b.OpenHostLink(reg, name) }
 	}
 	if !c.has(specs.UserNamespace) {

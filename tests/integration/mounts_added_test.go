@@ -281,6 +281,40 @@ func TestMountsHostileContainer(t *testing.T) {
 	})
 }
 
+// In a volume the container can make a link to anything of the host, and it is not bound.
+func TestMountsSourceInVolume(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, s := range v.settings() {
+			t.Run(s.name, func(t *testing.T) {
+				b := s.make(t, v)
+				b.makeDirs("volume/sub/dir", "later", "elsewhere/dir")
+				b.Mounts = append(b.Mounts, bound(b.path("volume"), "/tmp"))
+				b.running()
+				link := func(old, name string) {
+					t.Helper()
+					if err := os.Symlink(old, b.path(name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				link(b.path("elsewhere"), "volume/link")
+				link("sub", "volume/sibling")
+				link("volume", "way")
+				words := "is a symbolic link, and lies where the container's processes may have put it: name the path that it leads to"
+				for _, source := range []string{"volume/link", "volume/link/dir", "volume/sibling", "way/link/dir", "volume/sub/../link"} {
+					b.mountsFail(words, "add", bound(b.path(source), "/place"))
+				}
+				b.mountsFail(words, "add", bound("volume/link", "/place")) // relative to the bundle
+				b.mountsMust("add", bound(b.path("way/sub/dir"), "/place"), bound("volume", "/new"), bound(b.path("later"), "/more"))
+				link(b.path("elsewhere"), "later/link")
+				b.mountsFail(words, "add", bound(b.path("later/link/dir"), "/place"))
+				b.mountsMust("remove", bound("", "/place"), bound("", "/new"), bound("", "/more"))
+				b.mountsMust("add", bound(b.path("later/link/dir"), "/place")) // no volume any more
+				b.must("delete", "--force", b.id)
+			})
+		}
+	})
+}
+
 func TestMountsRefused(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		v.needsRoot(t, "it maps the ids of mounts, and has the mounts of the host")
