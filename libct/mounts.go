@@ -3,7 +3,6 @@ package libct
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -109,7 +108,7 @@ func (e *errand) add(mounts []specs.Mount) error {
 		ID: e.c.id, Bundle: rec.Bundle, Rootfs: rec.Rootfs, SELinux: own.Linux.MountLabel != "" && hasSELinux(),
 		Cgroup: specconv.Cgroup{V2: rec.Cgroup.Version == cgroups.V2},
 	}
-	if err := e.c.r.mountFacts(e.spec, e.host, e.root.Name()); err != nil {
+	if err := e.inTime("look at the places of the mounts", func() error { return e.c.r.mountFacts(e.spec, e.host, e.root.Name()) }); err != nil {
 		return err
 	}
 	if err := e.fixSources(volumes); err != nil {
@@ -135,9 +134,9 @@ func (e *errand) answer(ev *nsenter.Event) (err error) {
 	case specconv.GateIDMap:
 		err = e.mapMount(*ev)
 	case specconv.GateTarget:
-		err = e.makeTarget(*ev)
+		err = e.withFiles(ev, e.makeTarget)
 	case specconv.GateCopyUp:
-		err = e.copyUp(*ev)
+		err = e.withFiles(ev, e.copyUp)
 	case specconv.GateAdd:
 		e.mounts, ev.Files = ev.Files, nil
 		err = e.note()
@@ -236,13 +235,19 @@ func (e *errand) remove(mounts []specs.Mount) error {
 
 // there says whether a mount that was added is still where it was; the container may have unmounted it itself.
 func (e *errand) there(m specconv.AddedMount) bool {
-	fd, err := openInside(e.root.Name(), m.Destination, unix.O_PATH)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	id, err := linux.MountID(fd, plan.StatxMount)
-	return err == nil && id == m.ID
+	err := e.inTime("look at "+strconv.Quote(m.Destination), func() error {
+		fd, err := openInside(e.root.Name(), m.Destination, unix.O_PATH)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		id, err := linux.MountID(fd, plan.StatxMount)
+		if err == nil && id != m.ID {
+			err = unix.ESTALE
+		}
+		return err
+	})
+	return err == nil || errors.Is(err, unix.ETIMEDOUT)
 }
 
 func (e *errand) unmount(list []specconv.AddedMount) error {
@@ -251,43 +256,6 @@ func (e *errand) unmount(list []specconv.AddedMount) error {
 		return err
 	}
 	return e.run(p, nil)
-}
-
-// run has the interpreter execute a plan to its last gate.
-func (e *errand) run(p *plan.Plan, answer func(*nsenter.Event) error, inputs ...*os.File) error {
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("open /dev/null: %w", err)
-	}
-	defer null.Close()
-	if e.process, err = nsenter.Start(p, nsenter.Options{Stdio: [3]*os.File{null, null, null}, Inputs: append([]*os.File{e.root, e.init}, inputs...)}); err != nil {
-		return err
-	}
-	defer func() {
-		e.process.Conn.Close() // it stands at a gate, or has failed: now it ends
-		e.process.Kill()
-		e.process.Close()
-	}()
-	for {
-		ev, err := e.process.Next()
-		if err == nil && ev.Gate.Step == specconv.GateErrand {
-			return nil
-		}
-		if err == nil {
-			stopPoint("mounts-gate")
-			err = answer(&ev)
-			closeAll(ev.Files)
-		}
-		var op *nsenter.OpError
-		switch {
-		case errors.As(err, &op):
-			return diagnose(op, e.process.Pid)
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("wait for the interpreter: process %d ended before its work was done", e.process.Pid)
-		case err != nil:
-			return err
-		}
-	}
 }
 
 func (e *errand) close() {

@@ -1,0 +1,97 @@
+package libct
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
+	"husk/nsenter"
+	"husk/plan"
+)
+
+// slowErrand is one whose patience is short.
+func slowErrand(t *testing.T) *errand {
+	t.Helper()
+	r := newRuntime(t)
+	r.wait = 10 * time.Millisecond
+	e := &errand{c: &container{r: r.Runtime}}
+	fd, err := linux.PidfdOpen(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.init = os.NewFile(uintptr(fd), "init")
+	e.root = os.NewFile(uintptr(pathDir(t, t.TempDir())), "root")
+	t.Cleanup(func() { e.init.Close() })
+	return e
+}
+
+// An interpreter that doesn't come back, as in a file system that doesn't answer, is ended: the container's lock is held.
+func TestErrandEndsInTime(t *testing.T) {
+	b := plan.NewBuilder(3)
+	b.Errand()
+	scratch := b.Space(512)
+	b.Input("parent", plan.Socket)
+	b.Input("root", plan.Root)
+	init := b.Input("init", plan.Namespace)
+	b.MarkInherited()
+	b.Prctl(unix.PR_SET_DUMPABLE, 0)
+	b.At("", "stand still")
+	b.Gate("stand still", scratch, 1)
+	b.SetNS(init, unix.CLONE_NEWNS)
+	b.Gate("end", scratch, 1)
+	p, err := b.Plan()
+	if err == nil {
+		err = p.Verify()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, pidfd := slowErrand(t), -1
+	short := e.c.r.wait
+	e.c.r.wait = defaultWait // until it has begun
+	err = e.run(p, func(*nsenter.Event) (err error) {
+		pidfd, err = linux.PidfdOpen(e.process.Pid)
+		e.c.r.wait = short
+		return err // and no answer: it waits for ever
+	})
+	if !errors.Is(err, unix.ETIMEDOUT) {
+		t.Fatalf("run: %v", err)
+	}
+	defer unix.Close(pidfd)
+	if ended, err := linux.PollIn(pidfd, defaultWait); err != nil || !ended {
+		t.Errorf("the interpreter is left: %v", err)
+	}
+	e.process.Wait() // if it was late to end
+}
+
+// What the parent itself does to the container's files ends in time for the caller, and has its files for itself.
+func TestErrandLeavesAlone(t *testing.T) {
+	e, hold, over := slowErrand(t), make(chan struct{}), make(chan error, 1)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	ev := &nsenter.Event{Files: []*os.File{r}}
+	err = e.withFiles(ev, func(own nsenter.Event) error {
+		<-hold
+		_, err := own.Files[0].Stat()
+		over <- err
+		return err
+	})
+	if !errors.Is(err, unix.ETIMEDOUT) {
+		t.Errorf("withFiles: %v", err)
+	}
+	closeAll(ev.Files)
+	close(hold)
+	if err := <-over; err != nil {
+		t.Errorf("the file of what is late was closed: %v", err)
+	}
+	if err := e.inTime("fail", func() error { return unix.EXDEV }); err != unix.EXDEV {
+		t.Errorf("an error in time: %v", err)
+	}
+}
