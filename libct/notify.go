@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -26,6 +25,7 @@ const (
 
 const (
 	barrierPatience = 30 * time.Second      // for the service manager to take note, as with runc
+	lastWords       = 2 * time.Second       // after the end of a container, for what it has said until then
 	notifyPause     = 10 * time.Millisecond // between two messages: a container does not get to flood the service manager
 )
 
@@ -72,13 +72,20 @@ func notifyAddress(name string) (*unix.SockaddrUnix, error) {
 }
 
 // notifier passes on what a container has to tell the service manager.
+//
+// A container can send descriptors along, and the last one to let go of a file may wait in there: for as long as SO_LINGER says, or for
+// a FUSE server that never answers. None is ever received: what comes is read without room for them, by which the kernel drops them
+// with the message. So no close(2) of ours flushes a container's file, and that is what not even SIGKILL ends. The release of a
+// file may still fall to us, and take its time; the thread that it falls to is one that nobody waits for without a limit, and the end of
+// this process ends it.
 type notifier struct {
 	from    *os.File // what the container sends to
 	to      int      // a socket to send from
 	manager *unix.SockaddrUnix
-	mainPid int   // what the manager is to watch: this process as long as it waits for the init, or the init
-	offset  int64 // of the container's CLOCK_MONOTONIC, in microseconds
-	failed  error
+	mainPid int           // what the manager is to watch: this process as long as it waits for the init, or the init
+	offset  int64         // of the container's CLOCK_MONOTONIC, in microseconds
+	failed  error         // what did not arrive, and why
+	done    chan struct{} // closed when all is passed on; nil: that has not begun
 }
 
 // listenNotify makes the socket that the container was promised, while its init, pid, stands at a gate. It is nil without an error if
@@ -155,8 +162,8 @@ func (r *readiness) await() error {
 	if err := linux.Unlock(r.c.dir); err != nil {
 		return err
 	}
-	r.told.forward(r.init, true)
-	r.c.r.warnNotify(r.told)
+	r.told.begin(r.init, true)
+	r.c.r.awaitNotify(r.told, r.init)
 	return nil
 }
 
@@ -167,48 +174,90 @@ func (r *readiness) close() {
 	}
 }
 
-// warnNotify tells that something did not arrive.
-func (r *Runtime) warnNotify(n *notifier) {
-	if n.failed != nil {
-		r.warn("%v", n.failed)
+// awaitNotify waits for the end of the forwarding, and warns of what did not arrive.
+func (r *Runtime) awaitNotify(n *notifier, pidfd int) {
+	if err := n.wait(pidfd); err != nil {
+		r.warn("%v", err)
 	}
 }
 
-// close lets go of the sockets. n may be nil.
+// close lets go of the sockets. n may be nil. What is left in the queue goes with them, descriptors too: nobody waits for that.
 func (n *notifier) close() {
-	if n == nil {
-		return
+	if n != nil && n.done == nil { // else it is forward's
+		go n.closeSockets()
 	}
-	n.from.Close()
+}
+
+func (n *notifier) closeSockets() {
 	if n.to >= 0 {
 		unix.Close(n.to)
 	}
+	n.from.Close() // the last, which may take its time
 }
 
-// forward passes on what comes until the process of pidfd has ended and nothing is left, or until the container is ready.
-func (n *notifier) forward(pidfd int, untilReady bool) {
+// begin starts passing on what comes until the process of pidfd has ended and nothing is left, or until the container is ready, beside
+// everything else. The sockets are closed after it.
+func (n *notifier) begin(pidfd int, untilReady bool) {
+	n.done = make(chan struct{})
+	own, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 0) // who waits may give up and close theirs
+	go func() {
+		if err == nil {
+			err = n.forward(own, untilReady)
+		}
+		if err != nil {
+			n.failed = err
+		}
+		close(n.done)
+		unix.Close(own)
+		n.closeSockets()
+	}()
+}
+
+// wait waits for the end of the forwarding, but not for long once the process of pidfd has ended, and returns why something did not arrive.
+func (n *notifier) wait(pidfd int) error {
+	ended := make(chan struct{})
+	go func() {
+		linux.PollIn(pidfd, -1)
+		close(ended)
+	}()
+	select {
+	case <-n.done:
+		return n.failed
+	case <-ended:
+	}
+	select {
+	case <-n.done:
+		return n.failed
+	case <-time.After(lastWords):
+		return fmt.Errorf("pass on the last messages to NOTIFY_SOCKET %q: not done %v after the end of the container", n.manager.Name, lastWords)
+	}
+}
+
+// forward is what begin starts.
+func (n *notifier) forward(pidfd int, untilReady bool) error {
 	fds := []unix.PollFd{{Fd: int32(n.from.Fd()), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
 		if _, err := linux.Poll(fds, -1); err != nil {
-			n.failed = err
-			return
+			return err
 		}
 		ended := fds[1].Revents != 0
 		if fds[0].Revents == 0 {
 			if ended {
-				return
+				return nil
 			}
 			continue
 		}
 		ready, err := n.one(pidfd)
 		if err != nil {
-			n.failed = err
-			return
+			return err
 		}
 		if ready && untilReady {
 			// The manager looks up whose message it is by our pid: it must have done so before we are gone.
 			n.barrier(-1)
-			return
+			return nil
+		}
+		if _, _, err := n.read(nil, 0); err != nil {
+			return err
 		}
 		if !ended {
 			linux.PollIn(pidfd, notifyPause)
@@ -216,28 +265,20 @@ func (n *notifier) forward(pidfd int, untilReady bool) {
 	}
 }
 
-// one receives one message and passes on what of it may be, and reports whether the container said that it is ready.
+// one looks at the first message and passes on what of it may be, and reports whether the container said that it is ready. The message
+// stays where it is: a program that waits at a barrier is answered by the end of the message, and with it that of its descriptor.
 func (n *notifier) one(pidfd int) (ready bool, err error) {
-	buffer, control := make([]byte, notifyLimit), make([]byte, unix.CmsgSpace(4))
-	size, rest, flags, _, err := unix.Recvmsg(int(n.from.Fd()), buffer, control, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
-	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("read from the container's NOTIFY_SOCKET: %w", err)
+	buffer := make([]byte, notifyLimit)
+	size, flags, err := n.read(buffer, unix.MSG_PEEK)
+	if err != nil {
+		return false, err
 	}
-	fds := descriptors(control[:rest])
-	defer func() {
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
-	}()
 	switch text := string(buffer[:size]); {
 	case flags&unix.MSG_TRUNC != 0: // the manager would not read it either
 		return false, nil
-	case isBarrier(text) && len(fds) == 1:
+	case isBarrier(text) && flags&unix.MSG_CTRUNC != 0: // descriptors came with it
 		n.barrier(pidfd)
-		return false, nil // the container's descriptor is closed now, which is the answer
+		return false, nil
 	default:
 		answer, ready := n.translate(text)
 		if answer != "" {
@@ -247,22 +288,22 @@ func (n *notifier) one(pidfd int) (ready bool, err error) {
 	}
 }
 
-// descriptors are those that came with a message.
-func descriptors(control []byte) (fds []int) {
-	messages, err := syscall.ParseSocketControlMessage(control)
-	if err != nil {
-		return nil
-	}
-	for i := range messages {
-		if some, err := syscall.ParseUnixRights(&messages[i]); err == nil {
-			fds = append(fds, some...)
+// read receives a message that is there, without what came with it.
+func (n *notifier) read(buffer []byte, how int) (size, flags int, err error) {
+	for {
+		size, _, flags, _, err = unix.Recvmsg(int(n.from.Fd()), buffer, nil, how|unix.MSG_DONTWAIT)
+		if err == unix.EINTR {
+			continue
 		}
+		if err != nil {
+			err = fmt.Errorf("read from the container's NOTIFY_SOCKET: %w", err)
+		}
+		return size, flags, err
 	}
-	return fds
 }
 
 // barrier waits until the manager has dealt with all that it was sent (sd_notify_barrier(3)), or the process of pidfd has ended;
-// -1 is none. It has a descriptor of ours to close: one of the container's could be of a file whose closing hangs.
+// -1 is none. It has a descriptor of ours to close.
 func (n *notifier) barrier(pidfd int) {
 	r, w, err := pipe()
 	if err != nil {

@@ -51,8 +51,9 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 		return -1, err
 	}
 	if o.Detach {
-		k.notify.forward(int(k.process.Pidfd.Fd()), true)
-		k.r.warnNotify(k.notify)
+		pidfd := int(k.process.Pidfd.Fd())
+		k.notify.begin(pidfd, true)
+		k.r.awaitNotify(k.notify, pidfd)
 		k.release()
 		return 0, nil
 	}
@@ -89,15 +90,9 @@ func (k *creation) forwardAll() (wait func()) {
 	if k.notify == nil {
 		return func() {}
 	}
-	done := make(chan struct{})
-	go func() {
-		k.notify.forward(int(k.process.Pidfd.Fd()), false)
-		close(done)
-	}()
-	return func() {
-		<-done
-		k.r.warnNotify(k.notify)
-	}
+	pidfd := int(k.process.Pidfd.Fd())
+	k.notify.begin(pidfd, false)
+	return func() { k.r.awaitNotify(k.notify, pidfd) }
 }
 
 // finish removes a container whose program has ended in the foreground, unless somebody else was faster.

@@ -1,6 +1,7 @@
 /* What a program tells its service manager, sd_notify(3), without the library. */
 #include "inside.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -55,9 +56,26 @@ static int barrier(void)
 	return 0;
 }
 
+/* Sends a TCP socket whose last close(2) waits for a minute, because nobody reads what it has to send, and keeps none. */
+static int linger(const char *port)
+{
+	struct linger minute = { .l_onoff = 1, .l_linger = 60 };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(atoi(port)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	static char data[1 << 16];
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(s, (struct sockaddr *)&to, sizeof to) || setsockopt(s, SOL_SOCKET, SO_LINGER, &minute, sizeof minute)) {
+		printf("%s\n", strerrorname_np(errno));
+		return 1;
+	}
+	while (send(s, data, sizeof data, MSG_DONTWAIT) > 0)
+		;
+	return tell("STATUS=linger", s);
+}
+
 /*
- * notify WORD...: each word is a message, but for "barrier", "wait" (for a line of input), "hup" (for SIGHUP) and "fd:MESSAGE", which
- * comes with standard input. What is printed is what happened.
+ * notify WORD...: each word is a message, but for "barrier", "wait" (for a line of input), "hup" (for SIGHUP), "fd:MESSAGE", which
+ * comes with standard input, and "linger:PORT". What is printed is what happened.
  */
 int notify(char **words)
 {
@@ -82,6 +100,9 @@ int notify(char **words)
 				return 1;
 		} else if (!strncmp(*words, "fd:", 3)) {
 			if (tell(*words + 3, 0))
+				return 1;
+		} else if (!strncmp(*words, "linger:", 7)) {
+			if (linger(*words + 7))
 				return 1;
 		} else if (tell(*words, -1)) {
 			return 1;

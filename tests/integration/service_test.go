@@ -264,6 +264,35 @@ func TestServiceNotReady(t *testing.T) {
 	})
 }
 
+// A descriptor whose last close takes a minute holds up neither run nor start: they return, and run removes the container.
+func TestServiceLinger(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		without(b, specs.NetworkNamespace)
+		// This manager answers no barrier. So husk is at that until the container has ended, and then the last one to have the descriptor.
+		manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: b.path("manager.sock"), Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer manager.Close()
+		peer, err := net.Listen("tcp4", "127.0.0.1:0") // accepts by itself, and reads nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		_, port, _ := net.SplitHostPort(peer.Addr().String())
+		b.Process.Args = []string{"/inside", "notify", "fd:BARRIER=1", "linger:" + port}
+		b.save()
+		for _, args := range [][]string{{"run"}, {"run", "--detach"}} {
+			r := b.finish(b.managed(b.path("manager.sock"), nil, append(args, "--bundle", b.dir, b.id)...))
+			if r.status != 0 || r.stdout != "" || !strings.Contains(r.stderr, "pass on the last messages") {
+				t.Errorf("%q: %v", args, r)
+			}
+		}
+		b.must("delete", b.id)
+	})
+}
+
 // Who did not ask at create is not made to wait at start; an engine that listens by itself is left alone.
 func TestServiceNotAsked(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
