@@ -26,6 +26,7 @@ const (
 const (
 	barrierPatience = 30 * time.Second      // for the service manager to take note, as with runc
 	lastWords       = 2 * time.Second       // after the end of a container, for what it has said until then
+	lastMessages    = 512                   // of those, at most: a full queue with systemd's net.unix.max_dgram_qlen
 	notifyPause     = 10 * time.Millisecond // between two messages: a container does not get to flood the service manager
 )
 
@@ -83,6 +84,7 @@ type notifier struct {
 	to      int      // a socket to send from
 	manager *unix.SockaddrUnix
 	mainPid int           // what the manager is to watch: this process as long as it waits for the init, or the init
+	gone    bool          // that has ended, and its pid may be another's
 	offset  int64         // of the container's CLOCK_MONOTONIC, in microseconds
 	failed  error         // what did not arrive, and why
 	done    chan struct{} // closed when all is passed on; nil: that has not begun
@@ -233,18 +235,21 @@ func (n *notifier) wait(pidfd int) error {
 	}
 }
 
-// forward is what begin starts.
+// forward is what begin starts. Without a pid namespace there may be others who go on talking after the end: they are heard no longer.
 func (n *notifier) forward(pidfd int, untilReady bool) error {
 	fds := []unix.PollFd{{Fd: int32(n.from.Fd()), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
-	for {
+	for last := 0; ; {
 		if _, err := linux.Poll(fds, -1); err != nil {
 			return err
 		}
 		ended := fds[1].Revents != 0
-		if fds[0].Revents == 0 {
-			if ended {
+		if ended {
+			n.gone = n.mainPid != os.Getpid()
+			if last++; fds[0].Revents == 0 || last > lastMessages {
 				return nil
 			}
+		}
+		if fds[0].Revents == 0 {
 			continue
 		}
 		ready, err := n.one(pidfd)

@@ -5,7 +5,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,7 +54,7 @@ func notified(t *testing.T) (n *notifier, container *net.UnixConn, told chan str
 		for err == nil { // until the notifier has let go of everything
 			_, err = container.Write([]byte{0})
 		}
-		if !errors.Is(err, unix.ECONNREFUSED) {
+		if !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, unix.ENOTCONN) { // the first that finds out, and who comes later
 			t.Errorf("the notifier is still there: %v", err)
 		}
 		container.Close()
@@ -175,5 +178,53 @@ func TestNotifyLinger(t *testing.T) {
 				<-returned
 			}
 		})
+	}
+}
+
+// What was said before the end is passed on after it, but nothing is ready then that could be watched.
+func TestNotifyEnded(t *testing.T) {
+	for mainPid, want := range map[int][]string{
+		42:          {"STATUS=up", "STOPPING=1"},
+		os.Getpid(): {"READY=1\nSTATUS=up\nMAINPID=" + strconv.Itoa(os.Getpid()), "MAINPID=" + strconv.Itoa(os.Getpid()), "STOPPING=1"},
+	} {
+		n, container, told := notified(t)
+		n.mainPid = mainPid
+		for _, text := range []string{"READY=1\nSTATUS=up", "MAINPID=7", "STOPPING=1"} {
+			if _, err := container.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := forward(n, ended(t), false); err != nil {
+			t.Error(err)
+		}
+		var got []string
+		for range want {
+			got = append(got, <-told)
+		}
+		if !slices.Equal(got, want) || len(told) != 0 {
+			t.Errorf("the manager was told %q, want %q", got, want)
+		}
+	}
+}
+
+// Others that go on after the end of the first process are not listened to for ever.
+func TestNotifyFlood(t *testing.T) {
+	n, container, told := notified(t)
+	var flood sync.WaitGroup
+	for range 4 {
+		flood.Go(func() {
+			for {
+				if _, err := container.Write([]byte("STATUS=more")); err != nil {
+					return
+				}
+			}
+		})
+	}
+	if err := forward(n, ended(t), false); err != nil {
+		t.Error(err)
+	}
+	flood.Wait()
+	if len(told) > lastMessages {
+		t.Errorf("the manager was told more than %d messages", lastMessages)
 	}
 }

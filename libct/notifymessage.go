@@ -18,7 +18,8 @@ func isBarrier(text string) bool { return strings.TrimSuffix(text, "\n") == "BAR
 // What sd_notify(3) knows is passed on if it tells of the service: its state, and what it wants the manager to wait for. Left out is
 // what would change who may speak for it or what the manager keeps for it: FDSTORE, FDSTOREREMOVE, FDNAME and FDPOLL (descriptors of
 // a container would outlive it, and come to the next one in the place of sockets), NOTIFYACCESS, MAINPIDFD, and what nobody knows yet.
-// A MAINPID is one of the container's pid namespace; only its sender's runtime knows what is to be watched.
+// A MAINPID is one of the container's pid namespace; only its sender's runtime knows what is to be watched. When that has ended there
+// is nothing to be watched, and nothing that is ready.
 func (n *notifier) translate(text string) (answer string, ready bool) {
 	var lines []string
 	mainPid := false
@@ -26,12 +27,12 @@ func (n *notifier) translate(text string) (answer string, ready bool) {
 		name, value, _ := strings.Cut(line, "=")
 		switch name {
 		case "READY":
-			if value != "1" {
+			if value != "1" || n.gone {
 				continue
 			}
 			ready, mainPid = true, true
 		case "MAINPID":
-			mainPid = mainPid || isNumber(value)
+			mainPid = mainPid || isNumber(value) && !n.gone
 			continue
 		case "RELOADING", "STOPPING":
 			if value != "1" {
