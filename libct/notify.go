@@ -80,14 +80,16 @@ func notifyAddress(name string) (*unix.SockaddrUnix, error) {
 // file may still fall to us, and take its time; the thread that it falls to is one that nobody waits for without a limit, and the end of
 // this process ends it.
 type notifier struct {
-	from    *os.File // what the container sends to
-	to      int      // a socket to send from
-	manager *unix.SockaddrUnix
-	mainPid int           // what the manager is to watch: this process as long as it waits for the init, or the init
-	gone    bool          // that has ended, and its pid may be another's
-	offset  int64         // of the container's CLOCK_MONOTONIC, in microseconds
-	failed  error         // what did not arrive, and why
-	done    chan struct{} // closed when all is passed on; nil: that has not begun
+	from     *os.File // what the container sends to
+	to       int      // a socket to send from
+	manager  *unix.SockaddrUnix
+	mainPid  int    // what the manager is to watch: this process as long as it waits for the init, or the init
+	gone     bool   // that has ended, and its pid may be another's
+	offset   int64  // of the container's CLOCK_MONOTONIC, in microseconds
+	watchdog uint64 // how often the manager wants to hear of us at least, in microseconds; 0: not at all
+	patience extension
+	failed   error         // what did not arrive, and why
+	done     chan struct{} // closed when all is passed on; nil: that has not begun
 }
 
 // listenNotify makes the socket that the container was promised, while its init, pid, stands at a gate. It is nil without an error if
@@ -105,7 +107,10 @@ func (c *container) listenNotify(pid, mainPid int) (*notifier, error) {
 		return nil, fmt.Errorf("open %s: %w", c.path(notifyDir), cause(err))
 	}
 	defer unix.Close(dir)
-	n := &notifier{to: -1, manager: manager, mainPid: mainPid, offset: clockOffset(pid)}
+	n := &notifier{to: -1, manager: manager, mainPid: mainPid, offset: clockOffset(pid), patience: extension{left: extendLimit}}
+	if usec, err := strconv.ParseUint(c.r.opts.WatchdogUsec, 10, 63); err == nil {
+		n.watchdog = usec
+	}
 	if err := n.bind(dir); err != nil {
 		n.close()
 		return nil, fmt.Errorf("make the socket %s/%s: %w", c.path(notifyDir), notifySocket, cause(err))

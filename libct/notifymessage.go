@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // notifyLimit is how long a message may be, in bytes: what systemd reads of one (PIPE_BUF).
@@ -19,7 +20,7 @@ func isBarrier(text string) bool { return strings.TrimSuffix(text, "\n") == "BAR
 // what would change who may speak for it or what the manager keeps for it: FDSTORE, FDSTOREREMOVE, FDNAME and FDPOLL (descriptors of
 // a container would outlive it, and come to the next one in the place of sockets), NOTIFYACCESS, MAINPIDFD, and what nobody knows yet.
 // A MAINPID is one of the container's pid namespace; only its sender's runtime knows what is to be watched. When that has ended there
-// is nothing to be watched, and nothing that is ready.
+// is nothing to be watched, and nothing that is ready. A watchdog may become stricter than the manager asked for, not laxer.
 func (n *notifier) translate(text string) (answer string, ready bool) {
 	var lines []string
 	mainPid := false
@@ -31,6 +32,7 @@ func (n *notifier) translate(text string) (answer string, ready bool) {
 				continue
 			}
 			ready, mainPid = true, true
+			n.patience.renew()
 		case "MAINPID":
 			mainPid = mainPid || isNumber(value) && !n.gone
 			continue
@@ -42,8 +44,21 @@ func (n *notifier) translate(text string) (answer string, ready bool) {
 			if value != "1" && value != "trigger" {
 				continue
 			}
-		case "ERRNO", "EXTEND_TIMEOUT_USEC", "WATCHDOG_USEC":
+		case "ERRNO":
 			if !isNumber(value) {
+				continue
+			}
+		case "EXTEND_TIMEOUT_USEC":
+			usec, err := strconv.ParseUint(value, 10, 63)
+			if err == nil {
+				usec = n.patience.grant(usec, time.Now())
+			}
+			if err != nil || usec == 0 {
+				continue
+			}
+			line = name + "=" + strconv.FormatUint(usec, 10)
+		case "WATCHDOG_USEC":
+			if usec, err := strconv.ParseUint(value, 10, 63); err != nil || usec == 0 || usec > n.watchdog {
 				continue
 			}
 		case "MONOTONIC_USEC":
@@ -64,6 +79,36 @@ func (n *notifier) translate(text string) (answer string, ready bool) {
 		lines = append(lines, "MAINPID="+strconv.Itoa(n.mainPid))
 	}
 	return strings.Join(lines, "\n"), ready
+}
+
+// extendLimit is for how long a container may keep the manager's timeouts off in all, until it is ready and again after that. Without a
+// limit it could never be stopped but by SIGKILL.
+const extendLimit = 10 * time.Minute
+
+// extension counts for how long a container has kept the timeouts off with EXTEND_TIMEOUT_USEC.
+type extension struct {
+	left    time.Duration
+	until   time.Time // what was granted ends then
+	renewed bool
+}
+
+// grant returns how many microseconds from now on of those that are asked for the manager is asked for; 0 is none.
+func (e *extension) grant(usec uint64, now time.Time) uint64 {
+	asked := time.Duration(min(usec, uint64(extendLimit.Microseconds()))) * time.Microsecond
+	already := max(e.until.Sub(now), 0) // counted
+	more := min(max(asked-already, 0), e.left)
+	if more > 0 {
+		e.left -= more
+		e.until = now.Add(already + more)
+	}
+	return uint64(min(asked, already+more).Microseconds())
+}
+
+// renew starts from anew at the first READY=1: a long start leaves time for the stop.
+func (e *extension) renew() {
+	if !e.renewed {
+		e.left, e.renewed = extendLimit, true
+	}
 }
 
 func isNumber(s string) bool {

@@ -129,8 +129,9 @@ func TestServiceRun(t *testing.T) {
 			b.Process.Args = []string{
 				"/inside", "notify", "STATUS=starting \x1b[31mred\x7f", "READY=1\nSTATUS=up\nMAINPID=7", "barrier", "MAINPID=8",
 				"fd:FDSTORE=1\nFDNAME=x", "fd:STATUS=with one", "NOTIFYACCESS=all", "MAINPIDFD=1", "READY=2", "ERRNO=two", "nonsense", "",
-				"RELOADING=1\nMONOTONIC_USEC=123", "READY=1", "WATCHDOG=1", "WATCHDOG=trigger", "WATCHDOG_USEC=5000000",
-				"EXTEND_TIMEOUT_USEC=7000000", "STATUS=" + strings.Repeat("x", 5000), "BARRIER=1", "FDPOLL=0\nSTOPPING=1\nERRNO=2",
+				"RELOADING=1\nMONOTONIC_USEC=123", "READY=1", "WATCHDOG=1", "WATCHDOG=trigger", "WATCHDOG_USEC=2000000", "WATCHDOG_USEC=0",
+				"WATCHDOG_USEC=3000001", "EXTEND_TIMEOUT_USEC=7000000", "EXTEND_TIMEOUT_USEC=99999999999",
+				"STATUS=" + strings.Repeat("x", 5000), "BARRIER=1", "FDPOLL=0\nSTOPPING=1\nERRNO=2",
 			}
 			b.save()
 			cmd := b.managed(socket, []string{"WATCHDOG_USEC=3000000"}, "run", "--bundle", b.dir, b.id)
@@ -144,8 +145,12 @@ func TestServiceRun(t *testing.T) {
 			equal(t, "barrier", barrier, message{"BARRIER=1", cmd.Process.Pid, 1})
 			m.expect("MAINPID=" + pid)
 			equal(t, "a message that came with a descriptor", m.next(), message{"STATUS=with one", cmd.Process.Pid, 0})
-			m.expect("RELOADING=1\nMONOTONIC_USEC=123", "READY=1\nMAINPID="+pid, "WATCHDOG=1", "WATCHDOG=trigger", "WATCHDOG_USEC=5000000",
-				"EXTEND_TIMEOUT_USEC=7000000", "STOPPING=1\nERRNO=2")
+			m.expect("RELOADING=1\nMONOTONIC_USEC=123", "READY=1\nMAINPID="+pid, "WATCHDOG=1", "WATCHDOG=trigger", "WATCHDOG_USEC=2000000",
+				"EXTEND_TIMEOUT_USEC=7000000")
+			if usec, _ := strconv.Atoi(strings.TrimPrefix(m.next().text, "EXTEND_TIMEOUT_USEC=")); usec <= 7000000 || usec > 600000000 {
+				t.Errorf("%d µs more are granted", usec)
+			}
+			m.expect("STOPPING=1\nERRNO=2")
 			m.nothing()
 		}
 	})
