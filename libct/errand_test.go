@@ -24,8 +24,10 @@ func slowErrand(t *testing.T) *errand {
 		t.Fatal(err)
 	}
 	e.init = os.NewFile(uintptr(fd), "init")
-	e.root = os.NewFile(uintptr(pathDir(t, t.TempDir())), "root")
-	t.Cleanup(func() { e.init.Close() })
+	if e.root, err = os.Open(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeAll([]*os.File{e.init, e.root}) })
 	return e
 }
 
@@ -91,6 +93,7 @@ func TestErrandLeavesAlone(t *testing.T) {
 	if err := <-over; err != nil {
 		t.Errorf("the file of what is late was closed: %v", err)
 	}
+	e.c.r.wait = defaultWait
 	if err := e.inTime("fail", func() error { return unix.EXDEV }); err != unix.EXDEV {
 		t.Errorf("an error in time: %v", err)
 	}
