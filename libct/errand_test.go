@@ -3,14 +3,20 @@ package libct
 import (
 	"errors"
 	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"husk/internal/linux"
 	"husk/nsenter"
 	"husk/plan"
+	"husk/specconv"
 )
 
 // slowErrand is one whose patience is short.
@@ -96,5 +102,63 @@ func TestErrandLeavesAlone(t *testing.T) {
 	e.c.r.wait = defaultWait
 	if err := e.inTime("fail", func() error { return unix.EXDEV }); err != unix.EXDEV {
 		t.Errorf("an error in time: %v", err)
+	}
+}
+
+// A mount that the container has put on top of one that goes does not go in its place.
+func TestUnmountStacked(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it mounts")
+	}
+	cmd := exec.Command("sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	pidfd, err := linux.PidfdOpen(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := slowErrand(t)
+	e.c.r.wait = defaultWait
+	e.init.Close()
+	e.init = os.NewFile(uintptr(pidfd), "init")
+	dir := t.TempDir()
+	var below *os.File
+	var id uint64
+	if err := inMountNamespace(e.init, func() error {
+		for i := range 2 {
+			if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+				return err
+			}
+			if i == 0 {
+				fd, err := linux.Openat(unix.AT_FDCWD, dir, unix.O_PATH, 0)
+				if err != nil {
+					return err
+				}
+				below = os.NewFile(uintptr(fd), dir)
+				if id, err = linux.MountID(fd, plan.StatxMount); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer below.Close()
+	spec := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}}}
+	p, err := specconv.CompileTakeBack(spec, specconv.AddedMount{Destination: dir, ID: id}, &specconv.Host{})
+	if err == nil {
+		err = e.run(p, nil, below)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/mountinfo")
+	if err != nil || strings.Contains(string(table), dir) {
+		t.Errorf("the mount is left: %v\n%s", err, table)
 	}
 }

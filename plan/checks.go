@@ -326,6 +326,9 @@ func checkUmount(v *verifier, op *Op) error {
 	if v.plan.Errand {
 		return v.errandUmount(name)
 	}
+	if op.Tolerate != [MaxTolerate]uint8{} {
+		return errors.New("the unmount may fail")
+	}
 	if v.pivot {
 		return v.wants(name == "." && v.previous() != nil && v.previous().Nr == unix.SYS_PIVOT_ROOT, "the old root right after pivot_root")
 	}

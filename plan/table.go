@@ -93,7 +93,7 @@ var rules = []rule{
 	{unix.SYS_FSCONFIG, "fsconfig", []operand{in(only(Context)), {form: number, names: fsconfigNames}, f(text), f(text), f(null)}, errnos(unix.EINVAL), Unset, checkFsconfig},
 	{unix.SYS_FSMOUNT, "fsmount", []operand{in(only(Context)), all(fsmountNames), set(attrNames)}, nil, Mount, nil},
 	{unix.SYS_PIVOT_ROOT, "pivot_root", []operand{f(text), f(text)}, nil, Unset, checkPivot},
-	{unix.SYS_UMOUNT2, "umount2", []operand{f(text), all(umountNames)}, nil, Unset, checkUmount},
+	{unix.SYS_UMOUNT2, "umount2", []operand{f(text), all(umountNames)}, errnos(unix.EINVAL), Unset, checkUmount},
 	{unix.SYS_CHROOT, "chroot", []operand{f(text)}, nil, Unset, checkPivot},
 	{unix.SYS_FCHDIR, "fchdir", []operand{in(only(Root, Inside, OwnFDs))}, errnos(unix.EACCES), Unset, checkChdir},
 	{unix.SYS_GETCWD, "getcwd", []operand{f(buffer), f(number)}, nil, Unset, nil},

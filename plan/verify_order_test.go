@@ -57,6 +57,7 @@ var brokenOrder = []brokenPlan{
 	{"V9", "an old root that stays", "", nil, func(p *Plan) { remove(p, unix.SYS_UMOUNT2, 0) }, "or the old root stays"},
 	{"V9", "an old root that stays for a while", "", nil, func(p *Plan) { swap(p, unix.SYS_UMOUNT2, 0) }, "or the old root stays"},
 	{"V9", "a root that is not the root mount", "", nil, func(p *Plan) { remove(p, unix.SYS_FCHDIR, 0) }, "the working directory is not the root mount"},
+	{"V9", "an unmount that may fail", "", nil, func(p *Plan) { nth(p, unix.SYS_UMOUNT2, 0).Tolerate[0] = uint8(unix.EINVAL) }, "the unmount may fail"},
 	{"V9", "an unmount that waits", "", nil, func(p *Plan) { nth(p, unix.SYS_UMOUNT2, 0).Args[1] = Imm(0) }, "umount2: operand 1"},
 	{"V9", "a write outside of procfs", "mounted", func(c *typical) {
 		c.Write(c.Open("", c.root, "x", unix.O_PATH, InRoot), []byte("1"))
