@@ -42,6 +42,7 @@ type busWatch struct {
 	mu       sync.Mutex
 	said     bytes.Buffer
 	calls    int // connections
+	relays   sync.WaitGroup
 }
 
 const systemBus = "/run/dbus/system_bus_socket"
@@ -71,14 +72,14 @@ func watchBus(t *testing.T) *busWatch {
 			w.mu.Lock()
 			w.calls++
 			w.mu.Unlock()
-			go func() {
+			w.relays.Go(func() {
 				io.Copy(from, to)
 				from.Close()
-			}()
-			go func() {
+			})
+			w.relays.Go(func() {
 				io.Copy(io.MultiWriter(to, w), from)
 				to.Close()
-			}()
+			})
 		}
 	}()
 	return w
@@ -92,7 +93,9 @@ func (w *busWatch) Write(p []byte) (int, error) {
 }
 
 // since returns the connections and the calls of systemd since the last time, in the order of names.
+// The commands that made them have ended: what they have said is all there, and the descriptors are closed.
 func (w *busWatch) since() (connections int, calls string) {
+	w.relays.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, member := range []string{
