@@ -78,7 +78,7 @@ func notifyAddress(name string) (*unix.SockaddrUnix, error) {
 // a FUSE server that never answers. None is ever received: what comes is read without room for them, by which the kernel drops them
 // with the message. So no close(2) of ours flushes a container's file, and that is what not even SIGKILL ends. The release of a
 // file may still fall to us, and take its time; the thread that it falls to is one that nobody waits for without a limit, and the end of
-// this process ends it.
+// this process ends it, unless the file's own release can't be interrupted (a file server that is gone).
 type notifier struct {
 	from     *os.File // what the container sends to
 	to       int      // a socket to send from
