@@ -87,8 +87,8 @@ func withoutFilter(spec *specs.Spec, p *specs.Process) (taken bool) {
 		return false
 	}
 	if c := p.Capabilities; c != nil {
-		taken = slices.Contains(c.Bounding, "CAP_MKNOD")
 		for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Permitted, &c.Inheritable, &c.Ambient} {
+			taken = taken || slices.Contains(*set, "CAP_MKNOD")
 			*set = slices.DeleteFunc(*set, func(name string) bool { return name == "CAP_MKNOD" })
 		}
 	}
