@@ -54,7 +54,8 @@ type Manager interface {
 	Joins() []string
 	// PlaceSub is Place for the sub-cgroups of `exec --cgroup`: "path" for all hierarchies or "ctrl[,ctrl]:path" (v1 alone).
 	PlaceSub(paths []string) (*Placement, error)
-	// PlaceBeside is Place for the cgroup that process pid is in at the moment, which must be the container's or one below.
+	// PlaceBeside is Place for the cgroup that process pid is in at the moment, which must be the container's or one below, unless
+	// that of the container (v2) has been removed since.
 	PlaceBeside(pid int) (*Placement, error)
 	// Delegate makes a cgroup of that name below the container's, without limits of its own, gives it to a user, and puts a process
 	// into it. Cgroup v2 alone.

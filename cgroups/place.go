@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -127,12 +128,29 @@ func (m *v2) PlaceBeside(pid int) (*Placement, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := within(m.path, where.find(""))
+	own := where.find("")
+	p, err := within(m.path, own)
 	if err != nil {
-		return nil, err
+		if p = m.abandoned(own); p == "" {
+			return nil, err
+		}
 	}
 	beside := v2{dir: newDir(p)}
 	return beside.Place()
+}
+
+// abandoned finds the directory of a process that has left a cgroup that is gone by now, or "". A container that shares the host's cgroup
+// namespace and may write to its cgroups can have done that; then there is no other place for more of its processes, as in runc.
+func (m *v2) abandoned(own string) string {
+	var st unix.Stat_t
+	if err := unix.Stat(m.path, &st); !errors.Is(err, unix.ENOENT) || own == "" || strings.HasPrefix(own, "/..") {
+		return ""
+	}
+	lay, err := detect(false)
+	if err != nil || lay.Version != V2 {
+		return ""
+	}
+	return path.Join(lay.Hierarchies[0].Mountpoint, own)
 }
 
 func (m *v1) PlaceBeside(pid int) (*Placement, error) {

@@ -36,10 +36,10 @@ type backend interface {
 	setAnd(r *specs.LinuxResources, tell func() error) error
 	// deviceProperties limit devices where systemd would undo what the files say.
 	deviceProperties(in []specs.LinuxDeviceCgroup) ([]property, error)
-	// quota holds the CPU quota as it is: systemd writes it in whole percents, and with a period of its own if there is none.
-	quota() *undo
-	// period is the CPU period in µs that counts where a quota comes without one.
-	period() uint64
+	// keepQuota holds the CPU quota as it is: systemd writes it with a period of its own if there is none.
+	keepQuota() *undo
+	// quota is the CPU quota of now, -1 for none, and the period in µs that counts where a quota comes without one.
+	quota() (int64, uint64)
 }
 
 // jobTimeout bounds all that is asked of systemd for one container. A busy manager takes seconds.
@@ -187,6 +187,10 @@ func (m *systemd) Create(cfg *Config) error {
 	if frozen, err := m.Frozen(); err == nil && frozen {
 		return unexpectedlyFrozen(m.unit)
 	}
+	if r := m.wholePercents(cfg.Resources, false); r != cfg.Resources {
+		changed := *cfg
+		changed.Resources, cfg = r, &changed
+	}
 	props, err := m.properties(cfg.Resources, false)
 	if err != nil {
 		return err
@@ -253,7 +257,7 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 	if r == nil {
 		return nil
 	}
-	r = m.awake(r)
+	r = m.wholePercents(m.awake(r), true)
 	props, err := m.properties(r, true)
 	if err != nil {
 		return err
@@ -269,7 +273,7 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 		return m.backend.Set(r)
 	}
 	return m.setAnd(r, func() error {
-		exact := m.quota()
+		exact := m.keepQuota()
 		if err := m.change(props); err != nil {
 			return err
 		}

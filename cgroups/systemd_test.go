@@ -3,6 +3,9 @@ package cgroups
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -117,6 +120,46 @@ func TestProperties(t *testing.T) {
 			} else if got := showProperties(list); got != want || err != nil {
 				t.Errorf("%s, %s:\n got %s, %v\nwant %s", c.name, version, got, err, want)
 			}
+		}
+	}
+}
+
+func TestWholePercents(t *testing.T) {
+	for _, c := range []struct{ doc, now, want string }{
+		{`{"cpu":{"quota":33333,"period":100000}}`, "", "34000 100000"},
+		{`{"cpu":{"quota":600000,"period":900000}}`, "", "603000 900000"},
+		{`{"cpu":{"quota":33333}}`, "", "34000 0"},
+		{`{"cpu":{"quota":50000,"period":200000}}`, "", "50000 200000"},
+		{`{"cpu":{"quota":-1,"period":900000}}`, "", "-1 900000"},
+		{`{"cpu":{"quota":9223372036854775807,"period":7}}`, "", "9223372036854775807 7"},
+		{`{"cpu":{"quota":15000000000000,"period":18446744073709551615}}`, "", "15000000000000 18446744073709551615"},
+		{`{"cpu":{"period":900000}}`, "", "0 900000"},
+		{`{"cpu":{"period":900000}}`, "500000 1000000", "504000 900000"},
+		{`{"cpu":{"period":900000}}`, "max 1000000", "0 900000"},
+		{`{"cpu":{"quota":7}}`, "1 1000000", "10000 0"},
+		{`{"cpu":{"shares":7}}`, "1 1000000", "0 0"},
+		{`{}`, "1 1000000", "none"},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "cpu.max"), []byte(c.now+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := systemd{backend: &v2{dir: newDir(dir)}}
+		in := resources(t, c.doc)
+		out, got := m.wholePercents(in, c.now != ""), "none"
+		if cpu := out.CPU; cpu != nil {
+			var quota int64
+			var period uint64
+			if cpu.Quota != nil {
+				quota = *cpu.Quota
+			}
+			if cpu.Period != nil {
+				period = *cpu.Period
+			}
+			got = fmt.Sprint(quota, period)
+		}
+		if got != c.want || !reflect.DeepEqual(in, resources(t, c.doc)) {
+			t.Errorf("%s, %q: got %s, want %s", c.doc, c.now, got, c.want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package cgroups
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -40,7 +41,7 @@ func (m *v2) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
 // exact: it looks devices up by name when it is made, and leaves out those that are not there yet.
 func (m *v2) deviceProperties([]specs.LinuxDeviceCgroup) ([]property, error) { return nil, nil }
 
-func (m *v2) quota() *undo { return current(&m.dir, "cpu.max") }
+func (m *v2) keepQuota() *undo { return current(&m.dir, "cpu.max") }
 
 // current is what puts files back as they are now.
 func current(d *dir, files ...string) *undo {
@@ -53,15 +54,18 @@ func current(d *dir, files ...string) *undo {
 	return u
 }
 
-func (m *v2) period() uint64 {
+func (m *v2) quota() (quota int64, period uint64) {
+	quota, period = -1, defaultPeriod
 	s, err := m.read("cpu.max")
 	m.close()
-	if _, period, ok := strings.Cut(strings.TrimSpace(s), " "); ok && err == nil {
-		if n, ok := parseLimit(period); ok {
-			return n
-		}
+	first, second, _ := strings.Cut(strings.TrimSpace(s), " ")
+	if n, ok := parseLimit(second); ok && err == nil {
+		period = n
 	}
-	return defaultPeriod
+	if n, perr := strconv.ParseInt(first, 10, 64); perr == nil && err == nil {
+		quota = n
+	}
+	return quota, period
 }
 
 // adopt adds to what systemd has made: the hierarchies that it does not know, which the process joins here.
@@ -98,20 +102,28 @@ func (m *v1) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
 	return settingsV1(r, old)
 }
 
-func (m *v1) quota() *undo {
+func (m *v1) keepQuota() *undo {
 	if d := m.of("cpu"); d != nil {
 		return current(d, "cpu.cfs_quota_us", "cpu.cfs_period_us")
 	}
 	return new(undo)
 }
 
-func (m *v1) period() uint64 {
-	if d := m.of("cpu"); d != nil {
-		if n, err := d.number("cpu.cfs_period_us"); err == nil {
-			return n
+func (m *v1) quota() (quota int64, period uint64) {
+	quota, period = -1, defaultPeriod
+	d := m.of("cpu")
+	if d == nil {
+		return quota, period
+	}
+	if n, err := d.number("cpu.cfs_period_us"); err == nil {
+		period = n
+	}
+	if s, err := d.read("cpu.cfs_quota_us"); err == nil {
+		if n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64); err == nil {
+			quota = n
 		}
 	}
-	return defaultPeriod
+	return quota, period
 }
 
 // deviceProperties: on v1 systemd writes to the same files as we, at each reload. What it can't express, such as a minor of

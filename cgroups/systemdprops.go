@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +96,8 @@ func (m *systemd) properties(r *specs.LinuxResources, old bool) ([]property, err
 		}
 	}
 	if c.quota != nil || c.period != 0 {
-		c.cpuQuota(m.backend.period())
+		_, period := m.backend.quota()
+		c.cpuQuota(period)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.devices)) {
 		c.list = append(c.list, property{name, dbus.Array{Of: "(st)", Items: c.devices[name]}})
@@ -178,23 +180,52 @@ func (c *unitConvert) setPeriod(s string) {
 	}
 }
 
-// cpuQuota: systemd has the quota in µs for each second and keeps whole percents over a reload. So it is rounded up to one,
-// that the container does not get less than asked for; the file has the exact number.
+// cpuQuota: systemd has the quota in µs for each second.
 func (c *unitConvert) cpuQuota(period uint64) {
 	if c.period != 0 {
 		period = c.period
 		c.set("CPUQuotaPeriodUSec", period)
 	}
-	if c.quota == nil {
-		return
+	if c.quota != nil {
+		c.set("CPUQuotaPerSecUSec", perSecond(*c.quota, period))
 	}
+}
+
+// perSecond is the quota of a period in µs for each second; math.MaxUint64 for none. systemd keeps whole percents over a reload, so it is
+// rounded up to one, that the container does not get less than asked for.
+func perSecond(quota int64, period uint64) uint64 {
 	const percent = 10000
-	perSecond := uint64(math.MaxUint64)
-	if quota := *c.quota; quota > 0 && uint64(quota) < math.MaxUint64/1000000 && period > 0 {
-		perSecond = uint64(quota) * 1000000 / period
-		perSecond = (perSecond + percent - 1) / percent * percent
+	if quota <= 0 || uint64(quota) >= math.MaxUint64/1000000 || period == 0 {
+		return math.MaxUint64
 	}
-	c.set("CPUQuotaPerSecUSec", perSecond)
+	return (uint64(quota)*1000000/period + percent - 1) / percent * percent
+}
+
+// wholePercents has the quota of r as systemd will write it after a reload, so that files and unit say the same: rounded, which a new
+// period alone can ask for as well. As in runc; a quota in `unified` stays as it is.
+func (m *systemd) wholePercents(r *specs.LinuxResources, old bool) *specs.LinuxResources {
+	if r == nil || r.CPU == nil || !isSet(r.CPU.Quota) && !isSet(r.CPU.Period) {
+		return r
+	}
+	quota, period := int64(-1), uint64(defaultPeriod)
+	if old {
+		quota, period = m.backend.quota()
+	}
+	if isSet(r.CPU.Quota) {
+		quota = *r.CPU.Quota
+	}
+	if isSet(r.CPU.Period) {
+		period = *r.CPU.Period
+	}
+	each := perSecond(quota, period)
+	if high, low := bits.Mul64(each, period); each != math.MaxUint64 && high == 0 {
+		if rounded := int64(low / 1000000); rounded > quota {
+			changed, cpu := *r, *r.CPU
+			cpu.Quota, changed.CPU = &rounded, &cpu
+			return &changed
+		}
+	}
+	return r
 }
 
 // weight reads a line of io.weight: "N", "default N" or "MAJOR:MINOR N".

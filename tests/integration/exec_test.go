@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -217,6 +218,41 @@ func TestExecRefused(t *testing.T) {
 		b.write("bad.json", `{"args": ["x"], "cwd": 3}`)
 		b.fails(255, "/cwd", "exec", "--process", b.path("bad.json"), b.id)
 		b.must("delete", "--force", b.id)
+	})
+}
+
+// A container that shares the host's cgroups can move its processes away, and what is empty then can be removed.
+func TestExecAfterInit(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		if !v.v2 {
+			t.Skip("cgroup v1 has a cgroup for each controller, of which some may be there")
+		}
+		if v.user != nil {
+			t.Skip("a user can't leave what systemd has delegated")
+		}
+		b := newBundle(t, v)
+		b.Linux.Namespaces = slices.DeleteFunc(b.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace })
+		pid := b.detached("wait")
+		top, other := "/sys/fs/cgroup"+v.cgroup(b.id), "/"+b.id+"-other"
+		defer func() {
+			b.must("delete", "--force", b.id)
+			if err := v.do(func() error { return os.Remove("/sys/fs/cgroup" + other) }); err != nil {
+				t.Error(err)
+			}
+		}()
+		b.fails(255, "adding pid to its cgroup", "exec", "--cgroup", "gone", b.id, "/inside", "exit", "0")
+		err := v.do(func() error {
+			err := errors.Join(os.Mkdir("/sys/fs/cgroup"+other, 0o755), os.WriteFile("/sys/fs/cgroup"+other+"/cgroup.procs", []byte(itoa(pid)), 0))
+			if rm := os.Remove(top); !errors.Is(rm, fs.ErrNotExist) { // systemd may have been first
+				err = errors.Join(err, rm)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "cgroup", strings.Contains(b.execFacts().Cgroup, "0::"+other+"\n"), true)
+		b.fails(255, "adding pid to its cgroup", "exec", "--cgroup", "sub", b.id, "/inside", "exit", "0")
 	})
 }
 

@@ -218,15 +218,17 @@ func TestSystemdUnit(t *testing.T) {
 		check("after daemon-reload")
 		b.must("update", "--memory", "33554432", "--memory-swap", "-1", "--pids-limit", "44", "--cpu-quota", "33333", "--cpu-period", "100000", b.id)
 		if v.v2 {
-			files["memory.max"], files["pids.max"], files["cpu.max"] = "33554432", "44", "33333 100000"
+			files["memory.max"], files["pids.max"], files["cpu.max"] = "33554432", "44", "34000 100000"
 			properties["MemoryMax"] = "33554432"
 		} else {
-			files["memory/memory.limit_in_bytes"], files["pids/pids.max"], files["cpu/cpu.cfs_quota_us"] = "33554432", "44", "33333"
+			files["memory/memory.limit_in_bytes"], files["pids/pids.max"], files["cpu/cpu.cfs_quota_us"] = "33554432", "44", "34000"
 			properties["MemoryLimit"] = "33554432"
 		}
-		// systemd has whole percents
+		// systemd has whole percents, so the files have them too.
 		properties["TasksMax"], properties["CPUQuotaPerSecUSec"], properties["CPUQuotaPeriodUSec"] = "44", "340ms", "100ms"
 		check("after update")
+		systemctl(t, "daemon-reload")
+		check("after another daemon-reload")
 		systemctl(t, "restart", "dbus.service")
 		check("after a restart of the bus")
 		b.must("delete", "--force", b.id)
