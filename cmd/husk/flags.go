@@ -47,7 +47,7 @@ type flag struct {
 	//	*string          the last one counts
 	//	*int             0 or more
 	//	*time.Duration   more than 0, a bare number is seconds
-	//	**int64, **uint64, **uint16    a number; nil unless it is given
+	//	**int64, **uint64, **uint16    a number; nil unless it is given, and not empty
 	//	*[]string        may be repeated; a value is never split
 	//	*[]uint32        ids, may be repeated
 	//	func(string) error
@@ -92,6 +92,9 @@ func (c *command) parse(args []string, tables ...[]flag) ([]string, error) {
 			}
 			value = args[i]
 		}
+		if value == "" && f.isLimit() {
+			continue
+		}
 		if err := f.set(value); err != nil {
 			return nil, fmt.Errorf("invalid value %q for flag -%s: %w", value, name, err)
 		}
@@ -129,6 +132,16 @@ func (c *command) find(name string, tables [][]flag) *flag {
 func (f *flag) isSwitch() bool {
 	switch f.to.(type) {
 	case *bool, **bool:
+		return true
+	}
+	return false
+}
+
+// isLimit reports whether an empty value is as good as none: runc takes most limits as strings, and scripts hand on variables that
+// may be empty.
+func (f *flag) isLimit() bool {
+	switch f.to.(type) {
+	case **int64, **uint64, **uint16:
 		return true
 	}
 	return false

@@ -119,6 +119,9 @@ func readFile[T any](path string, parse func([]byte) (T, error)) (parsed T, err 
 // with or without "b" or "ib". -1 is no limit.
 func bytesOf(to **int64) func(string) error {
 	return func(value string) error {
+		if value == "" { // see [flag.isLimit]
+			return nil
+		}
 		bytes, err := parseSize(value)
 		if err == nil {
 			*to = &bytes

@@ -20,8 +20,9 @@ func TestUpdateOptions(t *testing.T) {
 		"--cpu-period 1 --cpu-quota -1 --cpu-burst 0 --cpu-share 4 --cpu-idle 0":    `{"memory":{},"cpu":{"shares":4,"quota":-1,"burst":0,"period":1,"idle":0},"pids":{},"blockIO":{}}`,
 		"--cpu-rt-period 1 --cpu-rt-runtime 2 --cpuset-cpus 0-1 --cpuset-mems 0":    `{"memory":{},"cpu":{"realtimeRuntime":2,"realtimePeriod":1,"cpus":"0-1","mems":"0"},"pids":{},"blockIO":{}}`,
 		"--pids-limit -1 --blkio-weight 500":                                        `{"memory":{},"cpu":{},"pids":{"limit":-1},"blockIO":{"weight":500}}`,
-		"-r " + file:                                                                `{"memory":{"limit":5},"unified":{"memory.high":"6"}}`,
-		"--pids-limit 5 --resources=" + file:                                        `{"memory":{"limit":5},"unified":{"memory.high":"6"}}`,
+		"--cpu-quota= --cpu-idle= --cpu-share= --memory= --memory-swap=-1 -r=":      `{"memory":{"swap":-1},"cpu":{},"pids":{},"blockIO":{}}`,
+		"-r " + file:                         `{"memory":{"limit":5},"unified":{"memory.high":"6"}}`,
+		"--pids-limit 5 --resources=" + file: `{"memory":{"limit":5},"unified":{"memory.high":"6"}}`,
 	} {
 		f := &fake{}
 		status, _, stderr := f.husk(append([]string{"update", "c1"}, strings.Fields(args)...)...)
