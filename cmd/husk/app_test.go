@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -392,6 +393,39 @@ func TestLogFileIsNoLink(t *testing.T) {
 	}
 	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the log went through a symbolic link")
+	}
+}
+
+// What is open already is no link that somebody has left.
+func TestLogToDescriptor(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for i, name := range []string{"/dev/fd/", "/proc/self/fd/"} {
+		f := &fake{err: errors.New("no")}
+		f.husk("--log", name+strconv.Itoa(int(file.Fd())), "start", "c1")
+		if data, err := os.ReadFile(file.Name()); err != nil || strings.Count(string(data), "msg=\"no\"\n") != i+1 {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+}
+
+// Without a file the log is standard error, in the format that was asked for.
+func TestFormatOnStandardError(t *testing.T) {
+	for format, want := range map[string]string{
+		"json": `^{"level":"error","msg":"no","time":"\S+Z"}\n$`,
+		"text": `^no\n$`,
+		"":     `^no\n$`,
+	} {
+		for _, log := range []string{"", "/dev/stderr"} {
+			f := &fake{err: errors.New("no")}
+			status, _, stderr := f.husk("--log", log, "--log-format", format, "start", "c1")
+			if status != 1 || !regexp.MustCompile(want).MatchString(stderr) {
+				t.Errorf("%q: status %d, %q", format, status, stderr)
+			}
+		}
 	}
 }
 

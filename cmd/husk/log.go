@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (l *logger) open(g *globals, program, id string) error {
 	switch g.logFormat {
 	case "json":
 		l.json = true
-	case "text":
+	case "text", "":
 	default:
 		return errors.New("invalid log-format: " + g.logFormat)
 	}
@@ -68,13 +69,26 @@ func (l *logger) open(g *globals, program, id string) error {
 		l.service = service
 		return err
 	}
-	// The directory may belong to somebody else: a link left there must not make root write to another file.
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_APPEND | unix.O_CLOEXEC
+	if !isDescriptor(path) {
+		// The directory may belong to somebody else: a link left there must not make root write to another file.
+		flags |= unix.O_NOFOLLOW
+	}
+	fd, err := unix.Open(path, flags, 0o644)
 	if err != nil {
 		return fmt.Errorf("open log %s: %w", path, err)
 	}
 	l.file = os.NewFile(uintptr(fd), path)
 	return nil
+}
+
+// isDescriptor reports whether a path is one of the links by which the kernel and udev name the descriptors of a process.
+func isDescriptor(path string) bool {
+	switch filepath.Dir(path) {
+	case "/dev/fd", "/proc/self/fd":
+		return true
+	}
+	return path == "/dev/stdout"
 }
 
 // warn notes what went otherwise than asked.
@@ -96,7 +110,8 @@ func (l *logger) debug(text string) {
 	}
 }
 
-// fatal reports the error that ends the program: one line on standard error, and one in the log.
+// fatal reports the error that ends the program: one line on standard error, and one in the log. Without a log the line on standard
+// error is the log's if programs are to read it, as JSON, and the plain text if people are.
 func (l *logger) fatal(err error) {
 	text := oneLine(err.Error())
 	if l.talks {
@@ -104,10 +119,13 @@ func (l *logger) fatal(err error) {
 			fmt.Fprintln(l.stderr, oneLine(warning))
 		}
 	}
-	if l.file != nil || l.service != nil {
+	logged := l.file != nil || l.service != nil
+	if logged || l.json {
 		l.write(severityError, text)
 	}
-	fmt.Fprintln(l.stderr, text)
+	if logged || !l.json {
+		fmt.Fprintln(l.stderr, text)
+	}
 }
 
 // close writes what waited for a good end.

@@ -235,7 +235,7 @@ func TestRuncCheckpoint(t *testing.T) {
 	} {
 		for _, line := range [][]string{{command}, {command, "c1"}, slices.Concat([]string{command}, strings.Fields(flags), []string{"c1"})} {
 			f := new(fake)
-			status, stdout, stderr := f.husk(append([]string{"--root", "/r", "--log-format", "json", "--systemd-cgroup"}, line...)...)
+			status, stdout, stderr := f.husk(append([]string{"--root", "/r", "--log-format", "text", "--systemd-cgroup"}, line...)...)
 			if want := "the command " + command + " is not implemented in this release of husk\n"; status != 1 || stdout != "" || stderr != want || f.call != "" {
 				t.Errorf("%q: status %d, %q, %q", line, status, stdout, stderr)
 			}
