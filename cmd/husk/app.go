@@ -102,6 +102,7 @@ func (a *app) main(args []string) int {
 	words, err := program.parse(args, a.options, a.help)
 	switch {
 	case err != nil:
+		a.log.open(&a.global, a.name, "") // as far as the options were understood; there is an error to report anyway
 		return a.misuse(err, func() { a.programHelp(program) })
 	case a.global.version:
 		a.printVersion()
@@ -113,6 +114,9 @@ func (a *app) main(args []string) int {
 	commands := a.commands()
 	i := slices.IndexFunc(commands, func(c *command) bool { return c.name == words[0] })
 	if i < 0 {
+		if err := a.log.open(&a.global, a.name, ""); err != nil {
+			return a.fail(err, exitFailure)
+		}
 		return a.fail(fmt.Errorf("No help topic for '%s'", words[0]), exitNoCommand)
 	}
 	return a.command(commands[i], words[1:])

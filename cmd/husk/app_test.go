@@ -350,6 +350,8 @@ func TestLogFile(t *testing.T) {
 	}{
 		{"failure", "--log-format json", "create c1", errors.New("no\nway"), "error"},
 		{"failure after misuse", "--log-format json", "create", nil, "error"},
+		{"unknown command", "--log-format json", "levitate c1", nil, "error"},
+		{"misuse of the program", "--log-format json", "--levitate create c1", nil, "error"},
 		{"success", "--log-format=json", "create c1", nil, "warning"},
 		{"debug", "--debug --log-format=json", "delete c1", errors.New("no"), "debug warning error"},
 	} {
