@@ -101,12 +101,16 @@ func TestPs(t *testing.T) {
 func TestParseSignal(t *testing.T) {
 	for text, want := range map[string]unix.Signal{
 		"9": 9, "0": 0, "64": 64, "KILL": 9, "SIGKILL": 9, "sigterm": 15, "Hup": 1,
+		"SIGRTMIN": 34, "RTMIN+3": 37, "sigrtmin+15": 49, "SIGRTMAX": 64, "RTMAX-14": 50, "SIGRTMIN+30": 64, "RTMAX-30": 34,
 	} {
 		if got, err := parseSignal(text); err != nil || got != want {
 			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "65", "-1", "+9", "9 ", "4294967305", "SIG", "SIGSIGKILL", "KILLED", "1e1"} {
+	for _, text := range []string{
+		"", "65", "-1", "+9", "9 ", "4294967305", "SIG", "SIGSIGKILL", "KILLED", "1e1",
+		"RTMIN+", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMAX-31", "RTMIN3", "RTMIN++3", "RTMIN+-3",
+	} {
 		if got, err := parseSignal(text); err == nil {
 			t.Errorf("%q is taken for signal %d", text, got)
 		}
