@@ -93,11 +93,24 @@ func (a *app) globalFlags() []flag {
 	}
 }
 
+// makeFlags makes the options that all commands have.
+func (a *app) makeFlags() {
+	a.options = a.globalFlags()
+	a.help = []flag{{name: "help", short: "h", to: &a.global.help, help: "show help"}}
+}
+
+// untouched is the program before its options were read. What is told of them holds for all calls, so it must not show the values
+// of this one as defaults.
+func (a *app) untouched() *app {
+	u := &app{name: a.name}
+	u.makeFlags()
+	return u
+}
+
 // main runs one command and returns the exit status.
 func (a *app) main(args []string) int {
 	a.log = &logger{stderr: a.stderr}
-	a.options = a.globalFlags()
-	a.help = []flag{{name: "help", short: "h", to: &a.global.help, help: "show help"}}
+	a.makeFlags()
 	program := a.program()
 	words, err := program.parse(args, a.options, a.help)
 	switch {
@@ -133,9 +146,7 @@ func (a *app) command(c *command, args []string) int {
 	if err := a.log.open(&a.global, a.name, c.container(args)); err != nil {
 		return a.fail(err, exitFailure)
 	}
-	showHelp := func() {
-		writeHelp(a.stdout, a.name+" "+c.name, c, append(c.flags, a.help...), a.options, nil)
-	}
+	showHelp := func() { a.commandHelp(c.name) }
 	switch {
 	case misuse != nil:
 		return a.misuse(misuse, showHelp)
@@ -175,7 +186,15 @@ func (a *app) fail(err error, status int) int {
 }
 
 func (a *app) programHelp(program *command) {
-	writeHelp(a.stdout, a.name, program, nil, slices.Concat(a.options, a.help, program.flags), a.commands())
+	u := a.untouched()
+	writeHelp(a.stdout, u.name, program, nil, slices.Concat(u.options, u.help, program.flags), u.commands())
+}
+
+func (a *app) commandHelp(name string) {
+	u := a.untouched()
+	commands := u.commands()
+	c := commands[slices.IndexFunc(commands, func(c *command) bool { return c.name == name })]
+	writeHelp(a.stdout, u.name+" "+c.name, c, append(c.flags, u.help...), u.options, nil)
 }
 
 // containers is what the commands work on, as the options say. Nothing is opened yet.

@@ -479,6 +479,9 @@ func TestHelp(t *testing.T) {
 	if _, bare, _ := f.husk(); bare != program {
 		t.Error("no arguments print something else than --help")
 	}
+	if _, given, _ := f.husk("--root", "/elsewhere", "--log-format", "json", "--help"); given != program {
+		t.Errorf("what was given is shown as default:\n%s", given)
+	}
 	a := &app{name: "husk"}
 	for _, c := range a.commands() {
 		if strings.Contains(program, "   "+c.name+" ") == c.hidden {
@@ -487,8 +490,14 @@ func TestHelp(t *testing.T) {
 		_, long, _ := f.husk(c.name, "--help")
 		_, short, _ := f.husk(c.name, "-h")
 		_, topic, _ := f.husk("help", c.name)
-		if !strings.HasPrefix(long, "NAME:\n   husk "+c.name+" - ") || short != long || topic != long {
-			t.Errorf("help of %s: %q, %q, %q", c.name, long, short, topic)
+		given := long
+		for i := range c.flags {
+			if _, isString := c.flags[i].to.(*string); isString {
+				_, given, _ = f.husk("--root", "/elsewhere", c.name, "--"+c.flags[i].name, "given", "--help")
+			}
+		}
+		if !strings.HasPrefix(long, "NAME:\n   husk "+c.name+" - ") || short != long || topic != long || given != long {
+			t.Errorf("help of %s: %q, %q, %q, %q", c.name, long, short, topic, given)
 		}
 		for _, part := range []string{"\nUSAGE:\n", "\nOPTIONS:\n", "--help, -h"} {
 			if !strings.Contains(long, part) {

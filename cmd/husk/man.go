@@ -17,7 +17,8 @@ func (a *app) manCommand() *command {
     ` + a.name + ` man | man -l -`,
 		run: func([]string) (int, error) {
 			var page strings.Builder
-			writeMan(&page, a.program(), slices.Concat(a.options, a.help, a.program().flags), a.shownCommands())
+			u := a.untouched()
+			writeMan(&page, u.program(), slices.Concat(u.options, u.help, u.program().flags), u.shownCommands())
 			return a.print([]byte(page.String()))
 		},
 	}
