@@ -94,7 +94,7 @@ var hints = []struct {
 	{"set RLIMIT_NOFILE", unix.EPERM, "nobody may have more than sysctl fs.nr_open, and more than the hard limit of the runtime needs CAP_SYS_RESOURCE"},
 	{"set RLIMIT", unix.EPERM, "more than the hard limit of the runtime needs CAP_SYS_RESOURCE"},
 	{"join a new session keyring", unix.EDQUOT, "the user has too many keys: sysctl kernel.keys.maxkeys and kernel.keys.maxbytes"},
-	{"change to directory", unix.ENOENT, "the working directory does not lie inside the container"},
+	{"change to directory", unix.ENOENT, "the container has no such directory"},
 	{"make device", unix.EPERM, "making device nodes needs CAP_MKNOD"},
 	{"load the seccomp filter", unix.EBUSY, "SCMP_ACT_NOTIFY: the runtime itself runs under a filter with a listener, and the kernel has one at most"},
 	{"load the seccomp filter", unix.EMFILE, "SCMP_ACT_NOTIFY: RLIMIT_NOFILE leaves no room for the listener"},

@@ -297,7 +297,7 @@ var execs = []bad{
 	{name: "program empty", args: []string{"exec", "box", ""}, want: `/process/args/0: exec: "": executable file not found in $PATH`},
 	{name: "program is a directory", args: []string{"exec", "box", "/data"}, want: `"/data" is a directory: /process/args/0: exec /data: permission denied`},
 	{name: "program not executable", args: []string{"exec", "box", "/etc/passwd"}, want: `/process/args/0: exec: "/etc/passwd": stat /etc/passwd: permission denied`},
-	{name: "cwd missing", args: []string{"exec", "--cwd", "/nothing", "box", "true"}, want: `/process/cwd: change to directory "/nothing": no such file or directory`},
+	{name: "cwd missing", args: []string{"exec", "--cwd", "/nothing", "box", "true"}, want: `/process/cwd: change to directory "/nothing": no such file or directory (the container has no such directory)`},
 	{name: "cwd relative", args: []string{"exec", "--cwd", "tmp", "box", "true"}, want: "/cwd: Cwd must be an absolute path"},
 	{name: "cwd is a file", args: []string{"exec", "--cwd", "/etc/passwd", "box", "true"}, want: `/process/cwd: change to directory "/etc/passwd": not a directory`},
 	{name: "env without equals sign", args: []string{"exec", "--env", "X", "box", "true"}, want: "/env/1: invalid environment variable: missing '='"},
