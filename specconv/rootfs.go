@@ -143,6 +143,9 @@ func (c *compiler) changeRoot() {
 	}
 	if p := findPropagation(c.spec.Linux.RootfsPropagation); p != nil {
 		c.at("set the propagation of the root", "linux", "rootfsPropagation")
+		if p.kind == unix.MS_SHARED { // a peer group of its own, that gets nothing from the host's (config-linux.md, "Rootfs Mount Propagation")
+			c.b.SetAttr(c.root, plan.Attr{Propagation: unix.MS_PRIVATE})
+		}
 		c.b.SetAttr(c.root, plan.Attr{Propagation: p.kind, Recursive: p.recursive})
 	}
 	c.requireProc()
