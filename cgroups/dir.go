@@ -17,19 +17,37 @@ import (
 
 // dir is one cgroup directory. Its descriptor is opened on first use and stays until close.
 type dir struct {
-	path string
-	fd   int // -1: not open
+	path  string
+	fd    int  // -1: not open
+	above *dir // nil: path is the way; else the last part of it is, from there
 }
 
 func newDir(p string) dir { return dir{path: p, fd: -1} }
+
+// sub is a cgroup below. It is reached by way of d, because containers can make paths that are longer than the kernel takes; the
+// beginning of such a path is left out of messages.
+func (d *dir) sub(name string) dir {
+	p := d.path + "/" + name
+	if len(p) >= unix.PathMax {
+		p = "..." + p[len(p)-unix.PathMax/2:]
+	}
+	return dir{path: p, fd: -1, above: d}
+}
 
 // open gets an O_PATH descriptor of the directory. No component may be a symlink: the mount point was resolved before.
 func (d *dir) open() error {
 	if d.fd >= 0 {
 		return nil
 	}
+	at, name := unix.AT_FDCWD, d.path
+	if d.above != nil {
+		if err := d.above.open(); err != nil {
+			return err
+		}
+		at, name = d.above.fd, path.Base(d.path)
+	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY, Resolve: unix.RESOLVE_NO_SYMLINKS}
-	fd, err := openat2(unix.AT_FDCWD, d.path, how)
+	fd, err := openat2(at, name, how)
 	if err != nil {
 		return &os.PathError{Op: "open cgroup", Path: d.path, Err: err}
 	}
@@ -226,7 +244,7 @@ func (d *dir) children() ([]dir, error) {
 	var subs []dir
 	for _, e := range entries {
 		if e.IsDir() {
-			subs = append(subs, newDir(path.Join(d.path, e.Name())))
+			subs = append(subs, d.sub(e.Name()))
 		}
 	}
 	return subs, nil

@@ -172,6 +172,45 @@ func TestSubCgroups(t *testing.T) {
 	})
 }
 
+// A container that may make cgroups can nest them deeper than a path can be long.
+func TestDeepCgroups(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		m := create(t, &Config{Path: scratch(t)})
+		p, err := m.Place()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := sleeper(t, p)
+		p.Close()
+		for name, top := range m.State().Paths {
+			at, err := os.OpenRoot(top)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range unix.PathMax/200 + 1 {
+				sub := strings.Repeat("d", 200)
+				below, err := at, at.Mkdir(sub, 0o755)
+				if err == nil {
+					below, err = at.OpenRoot(sub)
+				}
+				at.Close()
+				if at = below; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if name == "" {
+				if err := at.WriteFile("cgroup.procs", []byte(itoa(int64(cmd.Process.Pid))), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			at.Close()
+		}
+		if pids, err := m.Pids(true); err != nil || !slices.Equal(pids, []int{cmd.Process.Pid}) {
+			t.Errorf("pids: %v, %v", pids, err)
+		}
+	})
+}
+
 // freezeSub freezes what a container may freeze itself: a cgroup below its own.
 func freezeSub(t *testing.T, m Manager) {
 	t.Helper()

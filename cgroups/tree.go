@@ -82,11 +82,25 @@ func rmdir(p string) error {
 	}
 }
 
+func (d *dir) rmdir() error {
+	if d.above == nil {
+		return rmdir(d.path)
+	}
+	if err := d.above.open(); err != nil {
+		return err
+	}
+	for {
+		if err := unix.Unlinkat(d.above.fd, path.Base(d.path), unix.AT_REMOVEDIR); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
 // remove deletes a cgroup and those below it and waits for processes that are about to end: on cgroup2 by the populated
 // event, on v1, which has none, by the pidfds of what is left. Nothing is killed.
 func (d *dir) remove(unified bool, deadline time.Time) error {
 	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
-		err := rmdir(d.path)
+		err := d.rmdir()
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			d.close()
 			return nil
