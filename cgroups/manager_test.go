@@ -375,6 +375,27 @@ func TestKillForks(t *testing.T) {
 	})
 }
 
+// Who leaves the v2 tree of a hybrid host alone, as root in a container with all cgroups can, is still in the v1 hierarchies.
+func TestKillStrays(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		m := create(t, &Config{Path: scratch(t)})
+		if m.State().Version != Hybrid {
+			t.Skip("there is no second tree")
+		}
+		cmd := place(t, m)
+		elsewhere := path.Dir(m.State().Paths[""]) + "/cgroup.procs"
+		if err := os.WriteFile(elsewhere, []byte(itoa(int64(cmd.Process.Pid))), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Delete(5 * time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestLoadRefuses(t *testing.T) {
 	for _, s := range []State{{}, {Version: "v3"}, {Version: V2, Paths: map[string]string{"": "a"}}, {Version: V1, Paths: map[string]string{"cpu": "/a/../b"}}} {
 		if _, err := Load(s); err == nil {

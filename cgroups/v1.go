@@ -222,18 +222,25 @@ func (m *v1) setAnd(r *specs.LinuxResources, tell func() error) error {
 	return u.after(err)
 }
 
-// list is the directory whose processes are the container's: the twin where every process starts, else the devices or
-// freezer hierarchy, which nobody leaves for the sake of resource control.
+// list is the directory whose processes are the container's: the twin where every process starts, else the one of controlled.
 func (m *v1) list() *dir {
-	for _, name := range []string{"", "devices", "freezer", "pids", "memory"} {
+	if d := m.twin(); d != nil {
+		return d
+	}
+	if d := m.controlled(); d != nil || len(m.groups) == 0 {
+		return d
+	}
+	return &m.groups[0].dir
+}
+
+// controlled is the directory in the devices or freezer hierarchy, which nobody leaves for the sake of resource control, or another.
+func (m *v1) controlled() *dir {
+	for _, name := range []string{"devices", "freezer", "pids", "memory"} {
 		if d := m.of(name); d != nil {
 			return d
 		}
 	}
-	if len(m.groups) == 0 {
-		return nil
-	}
-	return &m.groups[0].dir
+	return nil
 }
 
 func (m *v1) Pids(recursive bool) ([]int, error) {
@@ -259,12 +266,36 @@ func (m *v1) Kill() error {
 		return killFrozenV1(d, freezer)
 	}
 	err := d.killUnified()
+	if serr := m.killStrays(); err == nil {
+		err = serr
+	}
 	if freezer != nil { // the kernel can't end a process that the v1 freezer holds
 		if terr := freezer.thawTree(); err == nil && !isGone(terr) {
 			err = terr
 		}
 	}
 	return err
+}
+
+// killStrays ends those that somebody has put elsewhere in the v2 tree, which takes no more than the right to write there. They are still
+// in the cgroup of the v1 hierarchies, all of which such a one would have to leave.
+func (m *v1) killStrays() error {
+	d := m.controlled()
+	if d == nil {
+		return nil
+	}
+	pids, err := d.allPids()
+	if err != nil && !isGone(err) {
+		return err
+	}
+	dying, err := m.twin().allPids()
+	if err != nil && !isGone(err) {
+		return err
+	}
+	if !slices.ContainsFunc(pids, func(pid int) bool { return !slices.Contains(dying, pid) }) {
+		return nil
+	}
+	return d.killEach()
 }
 
 func (m *v1) Freeze(freeze bool) error {
