@@ -62,7 +62,11 @@ func (m *v2) filterDevices(in []specs.LinuxDeviceCgroup, replace bool) error {
 		}
 		return nil
 	}
-	prog, err := loadFilter(assemble(rules))
+	code, err := assemble(rules)
+	if err != nil {
+		return fmt.Errorf("convert device rules: %w (%s/devices)", err, resourcesAt)
+	}
+	prog, err := loadFilter(code)
 	if err != nil {
 		hint := ""
 		if errors.Is(err, unix.EPERM) {

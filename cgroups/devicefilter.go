@@ -2,6 +2,8 @@ package cgroups
 
 import (
 	"encoding/binary"
+	"errors"
+	"math"
 	"slices"
 )
 
@@ -48,7 +50,9 @@ const (
 //
 // The verifier takes about 4 µs for each branch, and more where two ways meet again with different knowledge. So there are few and
 // the ways never meet: BenchmarkLoad takes 74 µs on Linux 6.18, with a program that applies rule after rule it took 190.
-func assemble(rules []rule) []insn {
+//
+// A jump reaches no farther than 16 bits, so a longer program is an error.
+func assemble(rules []rule) ([]insn, error) {
 	f := filter{rules, everywhere(rules)}
 	prog := []insn{
 		{ldxW, kindReg, ctx, 0, 0},
@@ -68,8 +72,13 @@ func assemble(rules []rule) []insn {
 	}{{'c', devChar}, {'b', devBlock}} {
 		prog = append(prog, when(kindReg, k.code, f.kind(k.kind))...)
 	}
-	return append(prog, answer(0)...)
+	if prog = append(prog, answer(0)...); len(prog) > math.MaxInt16 {
+		return nil, errLongFilter
+	}
+	return prog, nil
 }
+
+var errLongFilter = errors.New("they need a program of more than 32767 instructions; name all majors or minors (-1) where it can be")
 
 // filter is what the parts of the program are made from.
 type filter struct {
@@ -95,44 +104,63 @@ func everywhere(rules []rule) access {
 
 // kind decides over all devices of one kind.
 func (f *filter) kind(kind byte) []insn {
-	majors, minors := []int64{}, []int64{} // that rules name: the others are all alike
+	var majors []int64 // that rules name: the others are all alike
 	for _, r := range f.rules {
 		if r.kind == kind {
-			majors, minors = append(majors, r.major), append(minors, r.minor)
+			majors = append(majors, r.major)
 		}
 	}
 	var prog []insn
 	for _, major := range distinct(majors) {
-		prog = append(prog, when(majorReg, major, f.major(kind, major, minors))...)
+		if prog = append(prog, when(majorReg, major, f.major(kind, major))...); len(prog) > math.MaxInt16 {
+			return prog // too long already
+		}
 	}
-	return append(prog, f.major(kind, anyNumber, minors)...)
+	return append(prog, f.major(kind, anyNumber)...)
 }
 
 // major decides over the devices of one major, or with anyNumber of every major that no rule names.
-func (f *filter) major(kind byte, major int64, minors []int64) []insn {
-	others := f.allowed(rule{kind: kind, major: major, minor: anyNumber})
+func (f *filter) major(kind byte, major int64) []insn {
+	var rules []*rule
+	var minors []int64
+	for i := range f.rules {
+		if r := &f.rules[i]; r.kind == kind && (r.major == anyNumber || r.major == major) {
+			rules, minors = append(rules, r), append(minors, r.minor)
+		}
+	}
+	minors = distinct(minors)
+	var others access // of each minor that no rule names
+	each := make([]access, len(minors))
+	for _, r := range rules {
+		if i, ok := slices.BinarySearch(minors, r.minor); ok {
+			each[i] = r.apply(each[i])
+			continue
+		}
+		others = r.apply(others)
+		for i := range each {
+			each[i] = r.apply(each[i])
+		}
+	}
+	others = f.left(others)
 	var prog []insn
-	for _, minor := range distinct(minors) {
-		if a := f.allowed(rule{kind: kind, major: major, minor: minor}); a != others {
+	for i, minor := range minors {
+		if a := f.left(each[i]); a != others {
 			prog = append(prog, when(minorReg, minor, answer(a))...)
 		}
 	}
 	return append(prog, answer(others)...)
 }
 
-// allowed is the access that the rules leave to a device; the common part, of which nobody asks any more, is there only to make
-// it complete. anyNumber stands for a number that no rule names.
-func (f *filter) allowed(device rule) access {
-	var a access
-	for i := range f.rules {
-		switch r := &f.rules[i]; {
-		case !r.covers(&device):
-		case r.allow:
-			a |= r.access
-		default:
-			a &^= r.access
-		}
+// apply changes what is allowed to a device of the rule.
+func (r *rule) apply(a access) access {
+	if r.allow {
+		return a | r.access
 	}
+	return a &^ r.access
+}
+
+// left is what has to be looked at of a device's access: the common part, of which nobody asks any more, is there only to make it complete.
+func (f *filter) left(a access) access {
 	if a|f.common == fullAccess {
 		return fullAccess
 	}

@@ -139,7 +139,10 @@ func compare(t *testing.T, in []specs.LinuxDeviceCgroup, majors, minors []int64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	prog := assemble(rules)
+	prog, err := assemble(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
 	list, v1err := listOf(rules)
 	all := append(append([]specs.LinuxDeviceCgroup{}, in...), DefaultDeviceRules()...)
 	for _, kind := range []byte("cb") {
@@ -221,6 +224,78 @@ var (
 	allowAll = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 )
 
+// As many rules as config.json may have are a program of the same meaning, or too long, and known at once.
+func TestManyDeviceRules(t *testing.T) {
+	rule := func(n int, major, minor int64) specs.LinuxDeviceCgroup {
+		return specs.LinuxDeviceCgroup{Allow: n%3 > 0, Type: "c", Major: number(major), Minor: number(minor), Access: []string{"r", "rw", "w"}[n%3]}
+	}
+	for _, c := range []struct {
+		name string
+		rule func(n int) specs.LinuxDeviceCgroup
+		n    int
+		long bool
+	}{
+		{"majors", func(n int) specs.LinuxDeviceCgroup { return rule(n, int64(200+n%3000), -1) }, 4000, false},
+		{"minors", func(n int) specs.LinuxDeviceCgroup { return rule(1, 200, int64(n)) }, 6000, false},
+		{"devices", func(n int) specs.LinuxDeviceCgroup { return rule(2, int64(200+n%2), int64(n)) }, 10000, true},
+		{"devices of many majors", func(n int) specs.LinuxDeviceCgroup { return rule(2, int64(200+n%3800), int64(n)) }, 10000, true},
+		{"a table", func(n int) specs.LinuxDeviceCgroup {
+			if n < 5000 {
+				return rule(1, -1, int64(n))
+			}
+			return rule(2, int64(n%3800), -1)
+		}, 9000, true},
+		{"a table of nothing", func(n int) specs.LinuxDeviceCgroup {
+			if n < 2000 {
+				return rule(1, -1, int64(n))
+			}
+			return specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: number(int64(n)), Access: "rw"}
+		}, 4000, false},
+	} {
+		var in []specs.LinuxDeviceCgroup
+		for n := range c.n {
+			in = append(in, c.rule(n))
+		}
+		rules, err := deviceRules(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prog, err := assemble(rules)
+		if c.long != errors.Is(err, errLongFilter) {
+			t.Errorf("%s: %d instructions, %v", c.name, len(prog), err)
+		}
+		if c.long {
+			continue
+		}
+		all := append(in, DefaultDeviceRules()...)
+		for _, n := range []int{0, 1, 2, 3, c.n / 2, c.n - 2, c.n - 1} {
+			major, minor := max(*in[n].Major, 0), max(value(in[n].Minor), 0)
+			for want := access(1); want <= fullAccess; want++ {
+				expect := verdict(all, 'c', major, minor, want)
+				if got, ok := run(prog, 'c', major, minor, want); got != expect || !ok {
+					t.Errorf("%s: %d:%d %s gives %v, %v; want %v", c.name, major, minor, want, got, ok, expect)
+				}
+			}
+		}
+		fd, err := loadFilter(prog)
+		if errors.Is(err, unix.EPERM) {
+			t.Skip("loading takes root")
+		}
+		if err != nil {
+			t.Errorf("%s: %d instructions: %v", c.name, len(prog), err)
+			continue
+		}
+		unix.Close(fd)
+	}
+}
+
+func value(n *int64) int64 {
+	if n == nil {
+		return -1
+	}
+	return *n
+}
+
 func TestMinimalRules(t *testing.T) {
 	tests := []struct {
 		name string
@@ -281,7 +356,11 @@ func BenchmarkLoad(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		fd, err := loadFilter(assemble(rules))
+		prog, err := assemble(rules)
+		if err != nil {
+			b.Fatal(err)
+		}
+		fd, err := loadFilter(prog)
 		if err != nil {
 			b.Skipf("loading a filter: %v", err)
 		}
