@@ -36,47 +36,73 @@ func (a *bpfAttr) ptr(offset int, p unsafe.Pointer) {
 	*(*uint64)(unsafe.Pointer(&a[offset])) = uint64(uintptr(p))
 }
 
-// filterDevices loads the device filter and attaches it, in place of an earlier one of ours if the cgroup is not new.
-func (m *v2) filterDevices(in []specs.LinuxDeviceCgroup, replace bool) error {
+// filterDevices loads the device filter and attaches it, in place of an earlier one of ours if the cgroup is not new. What it returns
+// has to be closed.
+func (m *v2) filterDevices(in []specs.LinuxDeviceCgroup, replace bool) (c filterChange, err error) {
+	c = filterChange{&m.dir, -1, -1}
 	rules, err := deviceRules(in)
 	if err != nil {
-		return err
+		return c, err
 	}
 	if err := m.open(); err != nil {
-		return err
+		return c, err
 	}
-	old := -1
 	if replace {
-		if old, err = findFilter(m.fd); err != nil {
-			return fmt.Errorf("look for the device filter of cgroup %s: %w (%s/devices)", m.path, err, resourcesAt)
-		}
-		if old >= 0 {
-			defer unix.Close(old)
+		if c.old, err = findFilter(m.fd); err != nil {
+			return c, fmt.Errorf("look for the device filter of cgroup %s: %w (%s/devices)", m.path, err, resourcesAt)
 		}
 	}
-	if allowsAll(rules) {
-		if old >= 0 {
-			if err := detachFilter(m.fd, old); err != nil {
-				return fmt.Errorf("detach the device filter of cgroup %s: %w (%s/devices)", m.path, err, resourcesAt)
+	if !allowsAll(rules) {
+		code, err := assemble(rules)
+		if err != nil {
+			return c, fmt.Errorf("convert device rules: %w (%s/devices)", err, resourcesAt)
+		}
+		if c.now, err = loadFilter(code); err != nil {
+			hint := ""
+			if errors.Is(err, unix.EPERM) {
+				hint = ", which takes CAP_BPF and CAP_NET_ADMIN in the first user namespace"
 			}
+			return c, fmt.Errorf("load the device filter of cgroup %s: %w%s (%s/devices)", m.path, err, hint, resourcesAt)
 		}
-		return nil
 	}
-	code, err := assemble(rules)
-	if err != nil {
-		return fmt.Errorf("convert device rules: %w (%s/devices)", err, resourcesAt)
+	if err := exchangeFilter(m.fd, c.old, c.now); err != nil {
+		return c, fmt.Errorf("change the device filter of cgroup %s: %w (%s/devices)", m.path, err, resourcesAt)
 	}
-	prog, err := loadFilter(code)
+	return c, nil
+}
+
+// filterChange is what filterDevices has done: two programs, -1 for none.
+type filterChange struct {
+	cgroup   *dir
+	old, now int
+}
+
+func (c *filterChange) back() error {
+	err := c.cgroup.open()
+	if err == nil {
+		err = exchangeFilter(c.cgroup.fd, c.now, c.old)
+	}
 	if err != nil {
-		hint := ""
-		if errors.Is(err, unix.EPERM) {
-			hint = ", which takes CAP_BPF and CAP_NET_ADMIN in the first user namespace"
+		return fmt.Errorf("put back the device filter of cgroup %s: %w", c.cgroup.path, err)
+	}
+	return nil
+}
+
+func (c *filterChange) close() {
+	for _, fd := range []int{c.old, c.now} {
+		if fd >= 0 {
+			unix.Close(fd)
 		}
-		return fmt.Errorf("load the device filter of cgroup %s: %w%s (%s/devices)", m.path, err, hint, resourcesAt)
 	}
-	defer unix.Close(prog)
-	if err := attachFilter(m.fd, prog, old); err != nil {
-		return fmt.Errorf("attach the device filter to cgroup %s: %w (%s/devices)", m.path, err, resourcesAt)
+}
+
+// exchangeFilter puts one program in the place of another, in one step. Either may be none.
+func exchangeFilter(cgroup, old, now int) error {
+	switch {
+	case now >= 0:
+		return attachFilter(cgroup, now, old)
+	case old >= 0:
+		return detachFilter(cgroup, old)
 	}
 	return nil
 }

@@ -414,6 +414,33 @@ func TestDevicesForReal(t *testing.T) {
 	})
 }
 
+// What systemd is told last can fail: then the device rules are again what they were.
+func TestDevicesPutBack(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		m := create(t, &Config{Path: scratch(t)})
+		kmsg := []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "c", Major: number(1), Minor: number(11), Access: "w"}}
+		refused := errors.New("refused")
+		for _, c := range []struct{ before, after []specs.LinuxDeviceCgroup }{{denyAll, allowAll}, {allowAll, denyAll}, {denyAll, kmsg}, {kmsg, denyAll}, {kmsg, allowAll}, {allowAll, allowAll}} {
+			if err := m.Set(&specs.LinuxResources{Devices: c.before}); err != nil {
+				t.Fatal(err)
+			}
+			p, err := m.Place()
+			if err != nil {
+				t.Fatal(err)
+			}
+			const script = "( : >> /dev/kmsg; : < /dev/kmsg ) 2>&1"
+			want := inside(t, p, script)
+			if err := m.(backend).setAnd(&specs.LinuxResources{Devices: c.after}, func() error { return refused }); err != refused {
+				t.Errorf("%v to %v: %v", show2(c.before), show2(c.after), err)
+			}
+			if got := inside(t, p, script); got != want {
+				t.Errorf("%v to %v: %q, before %q", show2(c.before), show2(c.after), got, want)
+			}
+			p.Close()
+		}
+	})
+}
+
 // TestDevicesWithoutGap changes the rules again and again under a process that uses a device that all of them allow, and tries one
 // that none allows.
 func TestDevicesWithoutGap(t *testing.T) {

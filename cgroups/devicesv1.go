@@ -57,27 +57,39 @@ func (m *v1) allowDevices(in []specs.LinuxDeviceCgroup) error {
 // Between two lists of what is allowed no process sees a gap: new exceptions are allowed before old ones are denied, so what both
 // lists allow is allowed all the time, and nothing ever is that neither allows. The kernel can change the verdict for everything else
 // only by dropping all exceptions, in one write; those of the new list follow one by one. The cgroup is frozen meanwhile.
-func (m *v1) updateDevices(in []specs.LinuxDeviceCgroup) error {
+func (m *v1) updateDevices(in []specs.LinuxDeviceCgroup) (back func() error, err error) {
 	d := m.of("devices")
 	if d == nil {
-		return m.allowDevices(in) // which says what is missing
+		return nil, m.allowDevices(in) // which says what is missing
 	}
 	rules, err := deviceRules(in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	want, err := listOf(rules)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	have, err := d.whitelist()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !want.allow && !have.allow {
-		return d.changeDevices(have, want)
+	change := func(from, to whitelist) error {
+		if !from.allow && !to.allow {
+			return d.changeDevices(from, to)
+		}
+		return m.still(func() error { return d.changeDevices(from, to) })
 	}
-	return m.still(func() error { return d.changeDevices(have, want) })
+	if err := change(have, want); err != nil {
+		return nil, err
+	}
+	return func() error {
+		now, err := d.whitelist()
+		if err != nil {
+			return err
+		}
+		return change(now, have)
+	}, nil
 }
 
 func (d *dir) changeDevices(have, want whitelist) error {

@@ -13,6 +13,7 @@ import (
 // removed as a whole.
 type undo struct {
 	writes []oldValue
+	last   func() error // takes back what came behind them, the device rules
 }
 
 type oldValue struct {
@@ -55,6 +56,9 @@ func (u *undo) after(err error) error {
 // back writes the old values, the newest first. What the kernel takes only together with another value gets a second try.
 func (u *undo) back() error {
 	var first error
+	if u.last != nil {
+		first = u.last()
+	}
 	var again []oldValue
 	for _, w := range slices.Backward(u.writes) {
 		err := w.dir.write(w.file, w.value)
@@ -73,7 +77,7 @@ func (u *undo) back() error {
 			first = err
 		}
 	}
-	u.writes = nil
+	u.writes, u.last = nil, nil
 	return first
 }
 

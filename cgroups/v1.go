@@ -214,7 +214,7 @@ func (m *v1) setAnd(r *specs.LinuxResources, tell func() error) error {
 	u := new(undo)
 	err := m.limit(r, false, u)
 	if err == nil && len(r.Devices) > 0 {
-		err = m.updateDevices(r.Devices)
+		u.last, err = m.updateDevices(r.Devices)
 	}
 	if err == nil {
 		err = tell()

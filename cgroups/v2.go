@@ -69,7 +69,9 @@ func (m *v2) fill(cfg *Config, used bool) (err error) {
 	if err := m.limit(r, nil); err != nil {
 		return err
 	}
-	if err := m.filterDevices(r.Devices, used); err != nil && !cfg.Rootless {
+	filter, err := m.filterDevices(r.Devices, used)
+	filter.close()
+	if err != nil && !cfg.Rootless {
 		return err
 	}
 	if cfg.Owner == 0 {
@@ -140,7 +142,12 @@ func (m *v2) setAnd(r *specs.LinuxResources, tell func() error) error {
 	u := new(undo)
 	err := m.limit(r, u)
 	if err == nil && len(r.Devices) > 0 {
-		err = m.filterDevices(r.Devices, true)
+		var filter filterChange
+		filter, err = m.filterDevices(r.Devices, true)
+		defer filter.close()
+		if err == nil {
+			u.last = filter.back
+		}
 	}
 	if err == nil {
 		err = tell()
