@@ -51,6 +51,10 @@ func (r *Runtime) Update(o UpdateOptions) error {
 	if err != nil {
 		return err
 	}
+	after := c.rec.Asked
+	if len(res.Devices) > 0 {
+		c.rec.Asked.DeviceRules = unsettled
+	}
 	// Saved first: if there is no room for the new record nothing has been changed, and for the old one there is room.
 	if err := c.saveAsked(before); err != nil {
 		return err
@@ -65,8 +69,16 @@ func (r *Runtime) Update(o UpdateOptions) error {
 		return fmt.Errorf("update container %s: %w", c.id, err)
 	}
 	stopPoint("update-set")
+	now := c.rec.Asked
+	c.rec.Asked = after
+	if err := c.saveAsked(now); err != nil { // the next update will set the device rules whatever they are
+		r.warn("update container %s: %v", c.id, err)
+	}
 	return nil
 }
+
+// unsettled stands for device rules in the record of a container while they are being changed. No others are the same.
+const unsettled = "?"
 
 // set changes the groups of resctrl first: of these a change can be taken back whole.
 func (c *container) set(m cgroups.Manager, res *specs.LinuxResources, rdt *specs.LinuxIntelRdt) error {

@@ -296,13 +296,21 @@ func killedAtPause(t *testing.T, point string) {
 
 func killedAtUpdate(t *testing.T, point string) {
 	b := newBox(t)
-	bundle := b.Bundle(`/process/args ["/bin/sleep", "1000"]`)
+	bundle := b.Bundle(`/process/args ["/bin/sleep", "1000"]`, `/linux/devices [{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11}]`)
+	rules := b.Write("rules.json", `{"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw"}]}`, 0o600)
 	before := b.Look()
 	b.Must("run", "--detach", "--bundle", bundle, "c")
 	killedAt(b, point, "update", "--memory", "64m", "--pids-limit", "50", "c")
 	if s := b.Status("c"); s != "running" {
 		t.Errorf("state is %q", s)
 	}
+	open := []string{"exec", "c", "/bin/sh", "-c", ": >> /dev/kmsg"}
+	if r := b.Husk(open...); r.Code == 0 {
+		t.Error("/dev/kmsg is open to the container")
+	}
+	killedAt(b, point, "update", "--resources", rules, "c")
+	b.Must("update", "--resources", rules, "c")
+	b.Must(open...)
 	b.Must("update", "--memory", "32m", "--pids-limit", "-1", "c")
 	restored(b, bundle, before)
 }
