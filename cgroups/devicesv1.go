@@ -83,6 +83,7 @@ func (m *v1) updateDevices(in []specs.LinuxDeviceCgroup) (back func() error, err
 	if err := change(have, want); err != nil {
 		return nil, err
 	}
+	m.rules = &want
 	return func() error {
 		now, err := d.whitelist()
 		if err != nil {

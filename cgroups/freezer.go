@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"strings"
@@ -127,23 +128,26 @@ func (d *dir) thawTree() error {
 
 // still calls f while no process of the cgroup runs, if there is a freezer.
 func (m *v1) still(f func() error) error {
-	d := m.of("freezer")
-	if d == nil {
-		return f()
-	}
-	frozen, err := d.frozenV1()
+	goOn, err := m.stop()
 	if err != nil {
 		return err
 	}
-	if frozen { // paused: it stays so
-		return f()
+	return cmp.Or(f(), goOn())
+}
+
+// stop freezes the cgroup, if there is a freezer, and returns what lets it go on. Who is paused stays so.
+func (m *v1) stop() (goOn func() error, err error) {
+	goOn = func() error { return nil }
+	d := m.of("freezer")
+	if d == nil {
+		return goOn, nil
+	}
+	frozen, err := d.frozenV1()
+	if err != nil || frozen {
+		return goOn, err
 	}
 	if err := d.freezeV1(true); err != nil {
-		return err
+		return goOn, err
 	}
-	err = f()
-	if terr := d.freezeV1(false); err == nil {
-		err = terr
-	}
-	return err
+	return func() error { return d.freezeV1(false) }, nil
 }

@@ -36,8 +36,9 @@ type backend interface {
 	setAnd(r *specs.LinuxResources, tell func() error) error
 	// deviceProperties limit devices where systemd would undo what the files say.
 	deviceProperties(in []specs.LinuxDeviceCgroup) ([]property, error)
-	// keepQuota holds the CPU quota as it is: systemd writes it with a period of its own if there is none.
-	keepQuota() *undo
+	// told calls f, which tells systemd, and has the files as they were before where systemd writes others: the CPU quota with a period
+	// of its own if there is none.
+	told(f func() error) error
 	// quota is the CPU quota of now, -1 for none, and the period in µs that counts where a quota comes without one.
 	quota() (int64, uint64)
 }
@@ -273,11 +274,7 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 		return m.backend.Set(r)
 	}
 	return m.setAnd(r, func() error {
-		exact := m.keepQuota()
-		if err := m.change(props); err != nil {
-			return err
-		}
-		return exact.back()
+		return m.told(func() error { return m.change(props) })
 	})
 }
 

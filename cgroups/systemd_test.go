@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,12 +209,61 @@ func TestDeviceProperties(t *testing.T) {
 	}
 	list, err := (&v1{}).deviceProperties(resources(t, `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"b","major":8,"minor":1,"access":"r"}]}`).Devices)
 	got := showProperties(list)
-	if err != nil || !strings.HasPrefix(got, "DevicePolicy=strict; DeviceAllow=[[/dev/block/8:1 r]") || !strings.Contains(got, "[char-* m] [block-* m]") || !strings.Contains(got, "[char-pts rw]") {
+	if err != nil || !strings.HasPrefix(got, "DevicePolicy=strict; DeviceAllow=[]; DeviceAllow=[[/dev/block/8:1 r]") || !strings.Contains(got, "[char-* m] [block-* m]") || !strings.Contains(got, "[char-pts rw]") {
 		t.Errorf("%s, %v", got, err)
 	}
-	if list, err = (&v1{}).deviceProperties(resources(t, `{"devices":[{"allow":true,"access":"rwm"}]}`).Devices); len(list) > 0 || err != nil {
-		t.Errorf("all allowed: %s, %v", showProperties(list), err)
+	list, err = (&v1{}).deviceProperties(resources(t, `{"devices":[{"allow":true,"access":"rwm"}]}`).Devices)
+	if got := showProperties(list); got != "DevicePolicy=auto; DeviceAllow=[]" || err != nil {
+		t.Errorf("all allowed: %s, %v", got, err)
 	}
+	list, err = (&v1{}).deviceProperties(resources(t, `{"devices":[{"allow":true,"access":"rwm"},{"allow":false,"type":"c","major":1,"minor":1,"access":"rwm"}]}`).Devices)
+	if got := showProperties(list); !strings.HasPrefix(got, "DevicePolicy=strict; DeviceAllow=[]; DeviceAllow=[[char-* m]") || err != nil {
+		t.Errorf("all but one allowed: %s, %v", got, err)
+	}
+}
+
+// On v1 systemd denies all devices for a moment and forgets what it does not know, with whatever it is told of the unit.
+func TestToldV1(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("making cgroups needs root")
+	}
+	for _, c := range []string{"cpu", "devices", "freezer"} {
+		if usualMount(c) == "" {
+			t.Skipf("the controller %s is not mounted as v1", c)
+		}
+	}
+	cfg := &Config{Path: scratch(t), Resources: resources(t, `{"cpu":{"quota":33000,"period":66000},"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","minor":77,"access":"r"}]}`)}
+	m := create(t, cfg).(*v1)
+	place(t, m)
+	devices, quota, refused := file(t, m, "devices", "devices.list"), file(t, m, "cpu", "cpu.cfs_quota_us"), errors.New("refused")
+	for _, want := range []error{nil, refused} {
+		err := m.told(func() error {
+			if got := file(t, m, "freezer", "freezer.state"); got != "FROZEN" {
+				t.Errorf("while systemd writes, the processes are %s", got)
+			}
+			d := m.of("devices")
+			return errors.Join(d.write("devices.deny", "a"), d.write("devices.allow", "c 1:3 rwm"), m.of("cpu").write("cpu.cfs_quota_us", "1000"), want)
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("told: %v, want %v", err, want)
+		}
+		if got := file(t, m, "devices", "devices.list"); !sameLines(got, devices) {
+			t.Errorf("devices:\n%s\nwant\n%s", got, devices)
+		}
+		if got := file(t, m, "cpu", "cpu.cfs_quota_us"); want == nil && got != quota {
+			t.Errorf("quota %s, want %s", got, quota)
+		}
+		if got := file(t, m, "freezer", "freezer.state"); got != "THAWED" {
+			t.Errorf("afterwards the processes are %s", got)
+		}
+	}
+}
+
+func sameLines(a, b string) bool {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
 }
 
 // TestNamedIn: what an older systemd does not know is found in its words.

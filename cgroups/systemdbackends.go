@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -41,7 +42,14 @@ func (m *v2) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
 // exact: it looks devices up by name when it is made, and leaves out those that are not there yet.
 func (m *v2) deviceProperties([]specs.LinuxDeviceCgroup) ([]property, error) { return nil, nil }
 
-func (m *v2) keepQuota() *undo { return current(&m.dir, "cpu.max") }
+func (m *v2) told(f func() error) error { return keeping(current(&m.dir, "cpu.max"), f) }
+
+func keeping(files *undo, f func() error) error {
+	if err := f(); err != nil {
+		return err
+	}
+	return files.back()
+}
 
 // current is what puts files back as they are now.
 func current(d *dir, files ...string) *undo {
@@ -102,11 +110,35 @@ func (m *v1) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
 	return settingsV1(r, old)
 }
 
-func (m *v1) keepQuota() *undo {
+// told also keeps the device rules. For each change systemd denies all devices, and then allows again what it knows; meanwhile the
+// processes are frozen, if they can be.
+func (m *v1) told(f func() error) error {
+	quota := new(undo)
 	if d := m.of("cpu"); d != nil {
-		return current(d, "cpu.cfs_quota_us", "cpu.cfs_period_us")
+		quota = current(d, "cpu.cfs_quota_us", "cpu.cfs_period_us")
 	}
-	return new(undo)
+	d := m.of("devices")
+	if d == nil {
+		return keeping(quota, f)
+	}
+	want := m.rules
+	if want == nil {
+		have, err := d.whitelist()
+		if err != nil {
+			return err
+		}
+		want = &have
+	}
+	if want.allow && len(want.exceptions) == 0 { // so systemd knows it too, or the kernel does not tell what is denied
+		return keeping(quota, f)
+	}
+	goOn, _ := m.stop()
+	err := keeping(quota, f)
+	now, rerr := d.whitelist()
+	if rerr == nil {
+		rerr = d.writeDevices(want.changesFrom(now))
+	}
+	return cmp.Or(err, rerr, goOn())
 }
 
 func (m *v1) quota() (quota int64, period uint64) {
@@ -127,15 +159,22 @@ func (m *v1) quota() (quota int64, period uint64) {
 }
 
 // deviceProperties: on v1 systemd writes to the same files as we, at each reload. What it can't express, such as a minor of
-// all majors, is left out and lost then.
+// all majors, is left out and lost then; "all but" becomes the devices that every container has.
 func (m *v1) deviceProperties(in []specs.LinuxDeviceCgroup) ([]property, error) {
 	rules, err := deviceRules(in)
 	if err != nil {
 		return nil, err
 	}
 	w, err := listOf(rules)
-	if err != nil || w.allow {
+	if err != nil {
 		return nil, err
+	}
+	none := property{"DeviceAllow", dbus.Array{Of: "(ss)"}} // those that it has stay otherwise
+	switch {
+	case w.allow && len(w.exceptions) == 0:
+		return []property{{"DevicePolicy", "auto"}, none}, nil
+	case w.allow:
+		return m.deviceProperties(nil)
 	}
 	allowed := dbus.Array{Of: "(ss)"}
 	var names []byte
@@ -149,7 +188,7 @@ func (m *v1) deviceProperties(in []specs.LinuxDeviceCgroup) ([]property, error) 
 			allowed.Items = append(allowed.Items, dbus.Struct{node, r.access.String()})
 		}
 	}
-	return []property{{"DevicePolicy", "strict"}, {"DeviceAllow", allowed}}, nil
+	return []property{{"DevicePolicy", "strict"}, none, {"DeviceAllow", allowed}}, nil
 }
 
 // node is systemd's name for the devices of a rule: a device file, or char-NAME with the name of /proc/devices.

@@ -18,6 +18,7 @@ type v1 struct {
 	groups []group           // the twin, if there is one, comes first: clone-into-cgroup, kill and the populated event work on it
 	inode  uint64            // of groups[0]
 	caller map[string]string // see Placement
+	rules  *whitelist        // the device rules of an update
 }
 
 // group is the cgroup's directory in one hierarchy.
