@@ -212,15 +212,16 @@ func settingsV2(r *specs.LinuxResources, quota string) ([]setting, error) {
 }
 
 // late puts what can't be taken back behind what may be refused: the kernel does not let a cgroup with processes go back to no CPUs of
-// its own, and a memory limit below what is in use kills. A cgroup that is idle takes no weight any more.
+// its own, and a memory limit below what is in use kills. A cgroup that is idle takes no weight, so it is awake first.
 func (s *setting) late() int {
 	switch s.file {
 	case "cpuset.cpus", "cpuset.mems":
 		return 1
 	case "cpu.idle":
-		if s.value != "0" {
-			return 1
+		if s.value == "0" {
+			return -1
 		}
+		return 1
 	case "memory.max":
 		return 2
 	}

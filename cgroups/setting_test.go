@@ -292,7 +292,7 @@ func FuzzSettings(f *testing.F) {
 // The kernel takes no weight for a cgroup that is idle: it is made so after that, and awake before.
 func TestWeightAndIdle(t *testing.T) {
 	for idle, want := range map[string][]string{"1": {"cpu.weight", "cpu.idle"}, "0": {"cpu.idle", "cpu.weight"}} {
-		for _, doc := range []string{`{"unified":{"cpu.weight":"8","cpu.idle":"` + idle + `"}}`, `{"cpu":{"shares":200,"idle":` + idle + `}}`} {
+		for _, doc := range []string{`{"unified":{"cpu.weight":"8","cpu.idle":"` + idle + `"}}`, `{"cpu":{"shares":200,"idle":` + idle + `}}`, `{"cpu":{"shares":200},"unified":{"cpu.idle":"` + idle + `"}}`} {
 			list, err := settingsV2(resources(t, doc), "max")
 			if err != nil {
 				t.Fatal(err)

@@ -278,16 +278,20 @@ func (m *systemd) Set(r *specs.LinuxResources) error {
 	})
 }
 
-// awake adds to a change of the weight that the cgroup is no longer idle. For systemd these are one property, so the weight ends the
-// idleness; the kernel refuses a weight for an idle cgroup.
+// awake adds to a change of the weight that the cgroup is no longer idle, and to the end of idleness the weight that the kernel then gives
+// it. For systemd these are one property; the kernel refuses a weight for an idle cgroup.
 func (m *systemd) awake(r *specs.LinuxResources) *specs.LinuxResources {
 	cpu := specs.LinuxCPU{}
 	if r.CPU != nil {
 		cpu = *r.CPU
 	}
 	_, weight := r.Unified["cpu.weight"]
-	_, idle := r.Unified["cpu.idle"]
-	if idle || cpu.Idle != nil || !weight && !isSet(cpu.Shares) || m.State().Version != V2 {
+	weight = weight || isSet(cpu.Shares)
+	idle, asked := r.Unified["cpu.idle"]
+	if !asked && cpu.Idle != nil {
+		idle, asked = itoa(*cpu.Idle), true
+	}
+	if weight == asked || asked && idle != "0" || m.State().Version != V2 {
 		return r
 	}
 	d := newDir(m.State().Paths[""])
@@ -295,8 +299,14 @@ func (m *systemd) awake(r *specs.LinuxResources) *specs.LinuxResources {
 	if now, err := d.read("cpu.idle"); err != nil || strings.TrimSpace(now) != "1" {
 		return r
 	}
+	if weight {
+		cpu.Idle = new(int64)
+	} else {
+		shares := uint64(defaultShares)
+		cpu.Shares = &shares
+	}
 	changed := *r
-	cpu.Idle, changed.CPU = new(int64), &cpu
+	changed.CPU = &cpu
 	return &changed
 }
 

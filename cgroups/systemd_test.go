@@ -165,6 +165,29 @@ func TestWholePercents(t *testing.T) {
 	}
 }
 
+func TestAwake(t *testing.T) {
+	for _, c := range []struct{ doc, now, want string }{
+		{`{"cpu":{"shares":200}}`, "1", "CPUWeight=29"},
+		{`{"unified":{"cpu.weight":"7"}}`, "1", "CPUWeight=7"},
+		{`{"cpu":{"idle":1}}`, "1", "CPUWeight=0"},
+		{`{"cpu":{"idle":0}}`, "1", "CPUWeight=100"},
+		{`{"unified":{"cpu.idle":"0"}}`, "1", "CPUWeight=100"},
+		{`{"cpu":{"idle":0,"shares":200}}`, "1", "CPUWeight=29"},
+		{`{"cpu":{"idle":0}}`, "0", ""},
+		{`{"pids":{"limit":7}}`, "1", "TasksMax=7"},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "cpu.idle"), []byte(c.now+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := systemd{backend: &v2{dir: newDir(dir)}}
+		list, err := m.properties(m.awake(resources(t, c.doc)), true)
+		if got := showProperties(list); got != c.want || err != nil {
+			t.Errorf("%s, idle %s: got %s, %v, want %s", c.doc, c.now, got, err, c.want)
+		}
+	}
+}
+
 func TestAnnotatedProperties(t *testing.T) {
 	list, err := annotatedProperties(map[string]string{
 		"other":                              "x",

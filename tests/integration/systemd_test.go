@@ -357,9 +357,10 @@ func TestSystemdIdle(t *testing.T) {
 		}
 		b := newBundle(t, v)
 		b.detached("wait")
-		for _, c := range []struct{ option, value, idle string }{{"--cpu-idle", "1", "1"}, {"--cpu-share", "200", "0"}} {
+		for _, c := range []struct{ option, value, idle string }{{"--cpu-idle", "1", "1"}, {"--cpu-share", "200", "0"}, {"--cpu-idle", "1", "1"}, {"--cpu-idle", "0", "0"}} {
 			r := b.husk("update", c.option, c.value, b.id)
 			equal(t, "update "+c.option, r, result{})
+			systemctl(t, "daemon-reload")
 			equal(t, "cpu.idle after "+c.option, b.limit("cpu.idle"), c.idle)
 		}
 		r := b.husk("update", "--cpu-share", "300", "--cpu-idle", "1", b.id)
