@@ -78,12 +78,13 @@ func watchControl(path string) (*OOMWatch, error) {
 	return w, nil
 }
 
-// Happened tells whether the kernel has killed since the last call. It does not wait.
+// Happened tells whether the kernel has killed since the last call. It does not wait. When the cgroup has been removed from v2 the error
+// is ENODEV, and Poll is of no more use: the kernel says for ever that there is news.
 func (w *OOMWatch) Happened() (bool, error) {
 	var buf [1024]byte
 	if w.source < 0 {
 		n, err := unix.Pread(int(w.Poll.Fd), buf[:], 0)
-		if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINTR) {
+		if errors.Is(err, unix.EINTR) {
 			return false, nil
 		}
 		if err != nil {

@@ -449,3 +449,36 @@ func TestWatchEvents(t *testing.T) {
 		t.Errorf("without controller: %v, %v", w, err)
 	}
 }
+
+// The file of a cgroup that was removed under its watch is always ready, so who waits has to learn of it.
+func TestWatchRemoved(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		dir := create(t, &Config{Path: scratch(t)}).State().Paths[""]
+		if dir == "" {
+			t.Skip("the host has no cgroup v2")
+		}
+		below := newDir(dir + "/below")
+		if err := os.Mkdir(below.path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := below.file("cgroup.events", unix.O_RDONLY) // memory.events may be v1's
+		below.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := OOMWatch{Poll: unix.PollFd{Fd: int32(fd), Events: unix.POLLPRI}, dir: below, source: -1}
+		defer w.Close()
+		if killed, err := w.Happened(); killed || err != nil {
+			t.Errorf("before: %v, %v", killed, err)
+		}
+		if err := os.Remove(below.path); err != nil {
+			t.Fatal(err)
+		}
+		if ready, err := linux.Poll([]unix.PollFd{w.Poll}, 20*time.Second); !ready || err != nil {
+			t.Errorf("no event: %v", err)
+		}
+		if killed, err := w.Happened(); killed || !isGone(err) {
+			t.Errorf("after: %v, %v", killed, err)
+		}
+	})
+}

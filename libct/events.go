@@ -89,9 +89,13 @@ func (r *Runtime) Events(id string, interval time.Duration, tell func(*Event) er
 			return err
 		}
 		if oom != nil {
-			if killed, err := oom.Happened(); err != nil {
+			killed, err := oom.Happened()
+			switch {
+			case cgroupGone(err):
+				fds = fds[:1]
+			case err != nil:
 				return err
-			} else if killed {
+			case killed:
 				if err := tell(&Event{Type: "oom", ID: id}); err != nil {
 					return err
 				}

@@ -139,8 +139,20 @@ func (f *followed) checkMemory() {
 	if f.oom == nil {
 		return
 	}
-	if killed, err := f.oom.Happened(); err == nil && killed {
+	killed, err := f.oom.Happened()
+	switch {
+	case cgroupGone(err):
+		f.unwatchMemory()
+	case err == nil && killed:
 		f.say("oom")
+	}
+}
+
+func (f *followed) unwatchMemory() {
+	if f.oom != nil {
+		delete(f.l.sources, int(f.oom.Poll.Fd))
+		f.oom.Close()
+		f.oom = nil
 	}
 }
 
@@ -193,11 +205,7 @@ func (f *followed) detach() {
 		unix.Close(f.pidfd)
 		f.pidfd = -1
 	}
-	if f.oom != nil {
-		delete(f.l.sources, int(f.oom.Poll.Fd))
-		f.oom.Close()
-		f.oom = nil
-	}
+	f.unwatchMemory()
 }
 
 func (f *followed) close() {
