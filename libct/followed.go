@@ -69,14 +69,19 @@ func (f *followed) refresh() {
 		f.l.say(&Change{Type: "created", ID: f.c.id, Pid: f.c.rec.Pid})
 		f.attach()
 	}
+	frozen, err := f.c.frozen()
+	if err == nil && f.paused && !frozen { // before a start, which a paused container refuses
+		f.paused = false
+		f.say("resumed")
+	}
 	f.lookForStart()
 	if f.pidfd < 0 {
 		f.end(f.c.lastKnown())
 		return
 	}
-	if frozen, err := f.c.frozen(); err == nil && frozen != f.paused {
-		f.paused = frozen
-		f.say(map[bool]string{true: "paused", false: "resumed"}[frozen])
+	if err == nil && frozen && !f.paused {
+		f.paused = true
+		f.say("paused")
 	}
 }
 

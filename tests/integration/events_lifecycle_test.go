@@ -9,6 +9,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // changes starts events --lifecycle and returns what reads the next line, in short: type, id without what all have in common,
@@ -129,6 +130,47 @@ func TestLifecycleEvents(t *testing.T) {
 		b.fails(1, "container does not exist", "events", "--lifecycle", b.id)
 		all.Process.Kill()
 		all.Wait()
+	})
+}
+
+// Who reads late gets all in the order in which it came to be.
+func TestLifecycleLate(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Process.Args = []string{"/inside", "wait"}
+		out := b.created()
+		cmd, next := b.changes(b.id)
+		equal(t, "event", next(), "state created")
+		equal(t, "event", next(), "watching")
+		b.must("pause", b.id)
+		equal(t, "event", next(), "paused")
+		late := func(want []string, commands ...string) {
+			t.Helper()
+			if err := cmd.Process.Signal(unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			for _, command := range commands {
+				b.must(command, b.id)
+			}
+			if err := cmd.Process.Signal(unix.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range want {
+				equal(t, "event", next(), w)
+			}
+		}
+		late([]string{"resumed", "started"}, "resume", "start")
+		out.expect("ready\n")
+		b.must("delete", "--force", b.id)
+		wait(t, cmd)
+
+		b.created()
+		cmd, next = b.changes(b.id)
+		equal(t, "event", next(), "state created")
+		equal(t, "event", next(), "watching")
+		late([]string{"started", "paused"}, "start", "pause")
+		b.must("delete", "--force", b.id)
+		wait(t, cmd)
 	})
 }
 
