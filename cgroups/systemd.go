@@ -238,7 +238,7 @@ func (m *systemd) scope(cfg *Config) []property {
 func (m *systemd) Attach(p *Placement, pid int) error {
 	dir, top := p.Into.Name(), m.backend.State().Paths[""]
 	below, ok := strings.CutPrefix(dir, top)
-	if !ok {
+	if !ok || below != "" && below[0] != '/' {
 		return fmt.Errorf("have systemd move process %d: %s is not in %s", pid, dir, m.unit)
 	}
 	bus, err := m.dial()

@@ -331,3 +331,18 @@ func TestUnanswered(t *testing.T) {
 		}
 	}
 }
+
+// Nobody else's cgroup is taken for one below the unit's.
+func TestAttachElsewhere(t *testing.T) {
+	file, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, top := range []string{file.Name()[:len(file.Name())-1], "/elsewhere"} {
+		m := systemd{backend: &v2{dir: newDir(top)}, unit: "a.scope"}
+		if err := m.Attach(&Placement{Into: file}, 1); err == nil || !strings.Contains(err.Error(), file.Name()+" is not in a.scope") {
+			t.Errorf("below %s: %v", top, err)
+		}
+	}
+}

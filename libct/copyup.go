@@ -28,6 +28,9 @@ func (k *mounting) copyUp(e nsenter.Event) error {
 	if err == nil {
 		err = keepGiven(&st, to, m.Options)
 	}
+	if made, serr := linux.Fstat(to); serr == nil && os.Geteuid() != 0 && int(made.Uid) != os.Geteuid() {
+		err = fmt.Errorf("it belongs to another user (uid=): %w", unix.EPERM) // whose rights we have only inside the container
+	}
 	if err == nil {
 		err = asOwner(to, func() error { return copyDir(from, to, &st) })
 	}

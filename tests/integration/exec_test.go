@@ -263,13 +263,18 @@ func TestExecBesideInit(t *testing.T) {
 			t.Skip("cgroup v1 lets a cgroup with others below it have processes")
 		}
 		b := newBundle(t, v)
-		limit := uint64(1 << 30)
-		b.Linux.Resources.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: limit}} // has the controller enabled
+		// Which has the controller enabled. Beside v1 hierarchies v2 has the first, and a user is given the second.
+		controller := "hugetlb"
+		b.Linux.Resources.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 1 << 30}}
+		if v.user != nil {
+			controller, b.Linux.Resources.HugepageLimits = "memory", nil
+			b.Linux.Resources.Memory = &specs.LinuxMemory{Limit: value[int64](1 << 30)}
+		}
 		pid := b.detached("wait")
 		top := "/sys/fs/cgroup" + v.cgroup(b.id)
 		err := v.do(func() error {
 			return errors.Join(os.Mkdir(top+"/sub", 0o755), os.WriteFile(top+"/sub/cgroup.procs", []byte(itoa(pid)), 0),
-				os.WriteFile(top+"/cgroup.subtree_control", []byte("+hugetlb"), 0))
+				os.WriteFile(top+"/cgroup.subtree_control", []byte("+"+controller), 0))
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -156,6 +156,15 @@ func TestRootless(t *testing.T) {
 				t.Errorf("run: %v", r)
 			}
 		})
+		t.Run("a tmpfs of another user", func(t *testing.T) {
+			b := rootless(t, v)
+			b.subordinate()
+			b.makeDirs("rootfs/up/sub")
+			b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/up", Type: "tmpfs", Source: "tmpfs", Options: []string{"uid=7", "tmpcopyup"}})
+			if r := b.run(); r.status != 1 || !strings.Contains(r.stderr, ": copy the directory up into the tmpfs: it belongs to another user (uid=): ") || strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("run: %v", r)
+			}
+		})
 		t.Run("ids of others", func(t *testing.T) {
 			b := rootless(t, v)
 			b.subordinate()
