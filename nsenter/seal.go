@@ -22,7 +22,18 @@ const (
 	fieldAddress = 16      // p_vaddr
 	fieldFile    = 32      // p_filesz
 	fieldMemory  = 40      // p_memsz
+
+	pageSize  = 4096
+	stackSize = 8*plan.MaxRegs + 2*pageSize // the interpreter's: its registers, and the rest, a signal's frame included
 )
+
+// layout writes into the interpreter's program header how long the plan is, in whole pages, because the kernel would have to clear the
+// rest of the last one, and that a stack follows.
+func layout(head []byte, size int) {
+	size = (size + pageSize - 1) &^ (pageSize - 1)
+	binary.LittleEndian.PutUint64(head[planHeader+fieldFile:], uint64(size))
+	binary.LittleEndian.PutUint64(head[planHeader+fieldMemory:], uint64(size+stackSize))
+}
 
 // seal writes interpreter and plan into a memfd that nobody can change any more. The descriptor's number is at least
 // minimum, so that the descriptors handed to the child can't replace it.
@@ -32,8 +43,7 @@ func seal(encoded []byte, minimum int) (*os.File, error) {
 	if len(head) < planHeader+56 || le.Uint64(head[planHeader+fieldOffset:]) != planOffset || le.Uint64(head[planHeader+fieldAddress:]) != plan.Base {
 		return nil, fmt.Errorf("prepare the interpreter: its layout is not the one of interp.lds; build husk with make")
 	}
-	le.PutUint64(head[planHeader+fieldFile:], uint64(len(encoded)))
-	le.PutUint64(head[planHeader+fieldMemory:], uint64(len(encoded)))
+	layout(head, len(encoded))
 	fd, err := memfd(minimum)
 	if err != nil {
 		return nil, fmt.Errorf("create a memfd for the interpreter: %w%s", err, memfdHint(err))

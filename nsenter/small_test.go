@@ -109,8 +109,6 @@ func forArm64(encoded []byte) []byte {
 func imageOf(text, encoded []byte) []byte {
 	image := make([]byte, planOffset, planOffset+len(encoded))
 	copy(image, text)
-	le := binary.LittleEndian
-	le.PutUint64(image[planHeader+fieldFile:], uint64(len(encoded)))
-	le.PutUint64(image[planHeader+fieldMemory:], uint64(len(encoded)))
+	layout(image, len(encoded))
 	return append(image, encoded...)
 }

@@ -1,10 +1,14 @@
-/* The three things that differ between architectures: the entry point, the system call instruction and its registers. */
+/*
+ * What differs between architectures: the entry point, which takes the end of the plan's segment for its stack, the system call
+ * instruction and its registers, and how large an address space can be, in bits.
+ */
 #pragma once
 
 __asm__(".globl _start\n"
 	"_start:\n"
 	"	xor %ebp, %ebp\n"
-	"	and $-16, %rsp\n"
+	"	mov memory_size, %rsp\n"
+	"	add $0x410000, %rsp\n" /* HUSK_BASE */
 	"	call run\n"
 	"	hlt\n");
 
@@ -22,4 +26,6 @@ static inline long kernel(long nr, long a, long b, long c, long d, long e, long 
 	return result;
 }
 
-enum { NR_READ = 0, NR_WRITE = 1, NR_RT_SIGACTION = 13, NR_RT_SIGPROCMASK = 14, NR_RECVMSG = 47, NR_EXIT_GROUP = 231, NR_OPENAT2 = 437 };
+static const unsigned char address_bits[] = { 56, 47 }; /* with five and four levels of page tables */
+
+enum { NR_READ = 0, NR_WRITE = 1, NR_MUNMAP = 11, NR_RT_SIGACTION = 13, NR_RT_SIGPROCMASK = 14, NR_RECVMSG = 47, NR_PRCTL = 157, NR_EXIT_GROUP = 231, NR_OPENAT2 = 437 };

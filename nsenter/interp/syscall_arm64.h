@@ -1,10 +1,16 @@
-/* The three things that differ between architectures: the entry point, the system call instruction and its registers. */
+/* See syscall_amd64.h. */
 #pragma once
 
 __asm__(".globl _start\n"
 	"_start:\n"
 	"	mov x29, #0\n"
 	"	mov x30, #0\n"
+	"	adrp x0, memory_size\n"
+	"	add x0, x0, :lo12:memory_size\n"
+	"	ldr x0, [x0]\n"
+	"	mov x1, #0x410000\n" /* HUSK_BASE */
+	"	add x0, x0, x1\n"
+	"	mov sp, x0\n"
 	"	bl run\n"
 	"	brk #0\n");
 
@@ -25,4 +31,6 @@ static inline long kernel(long nr, long a, long b, long c, long d, long e, long 
 	return x0;
 }
 
-enum { NR_READ = 63, NR_WRITE = 64, NR_RT_SIGACTION = 134, NR_RT_SIGPROCMASK = 135, NR_RECVMSG = 212, NR_EXIT_GROUP = 94, NR_OPENAT2 = 437 };
+static const unsigned char address_bits[] = { 52, 48 }; /* smaller ones keep what is there */
+
+enum { NR_READ = 63, NR_WRITE = 64, NR_RT_SIGACTION = 134, NR_RT_SIGPROCMASK = 135, NR_RECVMSG = 212, NR_PRCTL = 167, NR_MUNMAP = 215, NR_EXIT_GROUP = 94, NR_OPENAT2 = 437 };
