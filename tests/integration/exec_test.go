@@ -273,7 +273,11 @@ func TestExecBesideInit(t *testing.T) {
 		pid := b.detached("wait")
 		top := "/sys/fs/cgroup" + v.cgroup(b.id)
 		err := v.do(func() error {
-			return errors.Join(os.Mkdir(top+"/sub", 0o755), os.WriteFile(top+"/sub/cgroup.procs", []byte(itoa(pid)), 0),
+			err := os.Mkdir(top+"/sub", 0o755)
+			if v.user != nil { // as if the container had made it
+				err = errors.Join(err, os.Chown(top+"/sub/cgroup.procs", int(b.user.Uid), int(b.user.Gid)))
+			}
+			return errors.Join(err, os.WriteFile(top+"/sub/cgroup.procs", []byte(itoa(pid)), 0),
 				os.WriteFile(top+"/cgroup.subtree_control", []byte("+"+controller), 0))
 		})
 		if err != nil {
