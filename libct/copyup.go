@@ -28,9 +28,6 @@ func (k *mounting) copyUp(e nsenter.Event) error {
 	if err == nil {
 		err = keepGiven(&st, to, m.Options)
 	}
-	if made, serr := linux.Fstat(to); serr == nil && os.Geteuid() != 0 && int(made.Uid) != os.Geteuid() {
-		err = fmt.Errorf("it belongs to another user (uid=): %w", unix.EPERM) // whose rights we have only inside the container
-	}
 	if err == nil {
 		err = asOwner(to, func() error { return copyDir(from, to, &st) })
 	}
@@ -40,11 +37,15 @@ func (k *mounting) copyUp(e nsenter.Event) error {
 	return nil
 }
 
-// keepGiven changes st where the options have given the new file system something else.
+// keepGiven changes st where the options have given the new file system something else. What belongs to another user is an error for
+// one without privileges, who has that user's rights only inside the container.
 func keepGiven(st *unix.Stat_t, to int, options []string) error {
 	made, err := linux.Fstat(to)
 	if err != nil {
 		return err
+	}
+	if own := os.Geteuid(); own != 0 && int(made.Uid) != own {
+		return fmt.Errorf("it belongs to another user (uid=): %w", unix.EPERM)
 	}
 	for _, option := range options {
 		switch {
