@@ -81,5 +81,5 @@ func (k *creation) oomKilled() bool {
 	return err == nil && kills > 0
 }
 
-// memoryNeeded is the memory limit in bytes at which the smallest container starts, rounded up: 152 KiB were measured (docs/performance.md).
+// memoryNeeded is the memory limit in bytes at which the smallest container starts, rounded up: 144 to 148 KiB were measured (docs/performance.md).
 const memoryNeeded = 160 << 10

@@ -248,6 +248,15 @@ func (b *Builder) SetNS(fd Reg, kinds uint64) { b.call(unix.SYS_SETNS, Val(fd), 
 // Unshare makes new namespaces: unshare(2).
 func (b *Builder) Unshare(kinds uint64) { b.call(unix.SYS_UNSHARE, Imm(kinds)) }
 
+const membarrierGlobal = 1 // MEMBARRIER_CMD_GLOBAL of linux/membarrier.h
+
+// Membarrier waits for an RCU grace period, some milliseconds: what was freed before is free after it. Kernels without
+// membarrier(2), those with nohz_full CPUs, and where a filter forbids it, go on at once.
+func (b *Builder) Membarrier() {
+	b.On(nil, unix.ENOSYS, unix.EINVAL, unix.EPERM)
+	b.call(unix.SYS_MEMBARRIER, Imm(membarrierGlobal), Imm(0), Imm(0))
+}
+
 // Setsid starts a session.
 func (b *Builder) Setsid() { b.call(unix.SYS_SETSID) }
 

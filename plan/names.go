@@ -69,7 +69,8 @@ var (
 		{unix.CLONE_PARENT, "CLONE_PARENT"},
 		{uint64(unix.SIGCHLD), "SIGCHLD"},
 	}
-	prctlNames = []flagName{
+	membarrierNames = []flagName{{membarrierGlobal, "MEMBARRIER_CMD_GLOBAL"}}
+	prctlNames      = []flagName{
 		{unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE"},
 		{unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS"},
 		{unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"},

@@ -102,6 +102,7 @@ var rules = []rule{
 	{unix.SYS_WRITE, "write", []operand{in(only(ProcFile, Joinable)), f(blob), f(number)}, errnos(unix.EACCES, unix.EPERM), Unset, nil},
 	{unix.SYS_SETNS, "setns", []operand{in(only(Namespace)), set(cloneNames)}, nil, Unset, checkJoin},
 	{unix.SYS_UNSHARE, "unshare", []operand{set(cloneNames)}, nil, Unset, checkEnterUser},
+	{unix.SYS_MEMBARRIER, "membarrier", []operand{{form: number, names: membarrierNames}, f(null), f(null)}, errnos(unix.ENOSYS, unix.EINVAL, unix.EPERM), Unset, nil},
 	{unix.SYS_SETSID, "setsid", nil, nil, Unset, nil},
 	{unix.SYS_UMASK, "umask", []operand{f(octal)}, nil, Unset, nil},
 	{unix.SYS_PRCTL, "prctl", []operand{{form: number, names: prctlNames}, f(number), f(number), f(number), f(number)}, errnos(unix.EPERM, unix.EINVAL), Unset, checkPrctl},

@@ -58,6 +58,7 @@ var brokenForm = []brokenPlan{
 		nthKind(p, Store, 0).Args[0] = groups
 	}, "setgroups: operand 1"},
 	{"V1", "a system call without a rule", "", nil, func(p *Plan) { nth(p, unix.SYS_SETSID, 0).Nr = unix.SYS_FCHMODAT }, "is not one that a plan may contain"},
+	{"V1", "another command of membarrier", "inside", func(c *typical) { c.Membarrier() }, func(p *Plan) { nth(p, unix.SYS_MEMBARRIER, 0).Args[0] = Imm(2) }, "membarrier: operand 0"},
 	{"V1", "mount(2)", "", nil, func(p *Plan) { nth(p, unix.SYS_SETSID, 0).Nr = unix.SYS_MOUNT }, "is not one that a plan may contain"},
 	{"V1", "an operand too many", "", nil, func(p *Plan) { nth(p, unix.SYS_SETSID, 0).Args[0] = Imm(1) }, "setsid: operand 0 is not zero"},
 	{"V1", "a number where a descriptor belongs", "", nil, func(p *Plan) { nth(p, unix.SYS_CLOSE, 0).Args[0] = Imm(7) }, "not a descriptor of this plan"},

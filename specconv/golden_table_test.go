@@ -88,6 +88,7 @@ var goldenPlans = []goldenPlan{
 		"capabilities-less-than-host", `/process/capabilities {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN"], "permitted": ["CAP_KILL", "CAP_SYS_ADMIN"], "effective": ["CAP_KILL", "CAP_SYS_ADMIN"]}`,
 		func(h *Host) { h.Capabilities = 1 << unix.CAP_KILL },
 	},
+	{"memory-low", `/linux/resources {"memory": {"limit": 262144}}`, nil},
 	{"no-new-privileges", `/process/noNewPrivileges true`, nil},
 	{"seccomp", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}`, func(h *Host) { h.FilterFlags = unix.SECCOMP_FILTER_FLAG_LOG }},
 	{"seccomp-no-new-privileges", `/linux/seccomp {"defaultAction": "SCMP_ACT_ALLOW"}

@@ -150,6 +150,7 @@ func (c *compiler) dropPrivileges() {
 	p := c.spec.Process
 	sets := capabilities(p, c.host.Capabilities)
 	c.dropBounding(sets.bounding)
+	c.awaitFreed()
 	c.at("set the user to "+strconv.FormatUint(uint64(p.User.UID), 10)+":"+strconv.FormatUint(uint64(p.User.GID), 10), "process", "user")
 	if p.User.UID != 0 {
 		c.b.Prctl(unix.PR_SET_KEEPCAPS, 1)
@@ -203,6 +204,21 @@ func (c *compiler) dropBounding(keep uint64) {
 		c.b.Prctl(unix.PR_CAPBSET_DROP, n)
 	}
 	c.b.Bind(end)
+}
+
+// lowMemory is the memory limit in bytes below which it counts what the kernel has yet to free.
+const lowMemory = 1 << 20
+
+// awaitFreed waits until the kernel has freed what the start has used up: open files (until Linux 6.7) and credentials, one set
+// for each capability that was dropped. They are charged to the cgroup until an RCU grace period is over, 20 KiB in the default
+// configuration, so that a limit just above what the program needs would be too low or not by chance (docs/performance.md).
+func (c *compiler) awaitFreed() {
+	r := c.spec.Linux.Resources
+	if c.exec || r == nil || r.Memory == nil || r.Memory.Limit == nil || *r.Memory.Limit <= 0 || *r.Memory.Limit >= lowMemory {
+		return
+	}
+	c.at("wait for the kernel to free what is not in use any more", "linux", "resources", "memory", "limit")
+	c.b.Membarrier()
 }
 
 // setCapabilities sets permitted, effective and inheritable, then ambient. Without no_new_privs the filter needs
