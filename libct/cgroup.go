@@ -129,6 +129,7 @@ func (k *creation) createCgroup() error {
 	}
 	k.cgroup = k.planned
 	k.c.rec.Cgroup = k.cgroup.State()
+	k.r.debug("made the cgroup, %s: %v", k.c.rec.Cgroup.Version, k.c.rec.Cgroup.Paths)
 	if len(k.c.rec.Cgroup.Paths) == 0 && !k.c.rec.OwnPidns {
 		// The first sentence and "strongly discouraged" are runc's words.
 		k.r.warn("Creating a rootless container with no cgroup and no private pid namespace. Such configuration is strongly discouraged: nothing finds all of its processes to end them")

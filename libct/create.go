@@ -75,6 +75,7 @@ func (k *creation) create(detached bool) (err error) {
 	if k.c, err = k.r.reserve(k.o.ID); err != nil {
 		return err
 	}
+	k.r.debug("config.json is valid, directory %s reserved", k.c.path(""))
 	stopPoint("create-reserved")
 	if k.filter, err = k.r.filterFacts(k.spec.Linux.Seccomp, k.host, specconv.WantsKnownSyscalls(k.spec)); err != nil {
 		return err
@@ -104,9 +105,11 @@ func (k *creation) create(detached bool) (err error) {
 	if k.plan, err = specconv.Compile(k.spec, k.host); err != nil {
 		return err
 	}
+	k.r.debug("compiled a plan of %d operations", len(k.plan.Ops))
 	if err := k.start(); err != nil {
 		return err
 	}
+	k.r.debug("process %d executes the plan", k.process.Pid)
 	stopPoint("create-started")
 	return k.serve()
 }
@@ -211,6 +214,7 @@ func (k *creation) serve() error {
 		if err != nil {
 			return err
 		}
+		k.r.debug("gate: %s", e.Gate)
 		if err := k.process.Answer(answer); err != nil {
 			return k.explain(err)
 		}
@@ -271,6 +275,7 @@ func (k *creation) created() error {
 	if err := k.c.save(); err != nil {
 		return err
 	}
+	k.r.debug("created: process %d waits", k.process.Pid)
 	stopPoint("create-saved")
 	for _, socket := range []string{k.o.PidfdSocket, specconv.PidfdReceiver(k.spec)} {
 		if socket == "" {

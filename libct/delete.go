@@ -106,6 +106,7 @@ func (c *container) destroy(force bool) error {
 	if err := c.remove(); err != nil {
 		return err
 	}
+	c.r.debug("removed directory %s", c.path(""))
 	stopPoint("delete-done")
 	return nil
 }
@@ -139,11 +140,13 @@ func (c *container) end(force bool, deadline time.Time) error {
 			return err
 		}
 	}
+	c.r.debug("the processes have ended")
 	stopPoint("delete-killed")
 	if m != nil {
 		if err := m.Delete(max(time.Until(deadline), 0)); err != nil {
 			return fmt.Errorf("remove cgroup of container %s: %w%s", c.id, err, c.stuck(m))
 		}
+		c.r.debug("removed the cgroup")
 		stopPoint("delete-cgroup")
 	}
 	return nil

@@ -139,6 +139,7 @@ func (x *execution) start() error {
 	if err != nil {
 		return err
 	}
+	x.r.debug("process %d executes a plan of %d operations", x.child.Pid, len(p.Ops))
 	stopPoint("exec-started")
 	if err := x.serve(p); err != nil {
 		x.child.Conn.Close()
@@ -336,6 +337,7 @@ func (x *execution) serve(p *plan.Plan) error {
 		case errors.Is(err, io.EOF) && unserved:
 			return errUnserved
 		case errors.Is(err, io.EOF):
+			x.r.debug("process %d has executed the program", x.child.Pid)
 			return nil
 		case errors.As(err, &op) && op.Origin.Step == specconv.StepEnterPids && op.Errno == unix.ENOMEM:
 			return errStopped // ENOMEM is how fork says that the namespace's init has ended (pid_namespaces(7))
@@ -378,6 +380,7 @@ func (x *execution) serve(p *plan.Plan) error {
 		if err != nil {
 			return err
 		}
+		x.r.debug("gate: %s", e.Gate)
 	}
 }
 

@@ -49,6 +49,7 @@ func (r *Runtime) filterFacts(p *specs.LinuxSeccomp, h *specconv.Host, strict bo
 		f.close()
 		return nil, fmt.Errorf("/linux/seccomp: %w", err)
 	}
+	r.debug("compiling the seccomp filter, which is not in the cache")
 	h.FilterPending, h.FilterFlags = true, f.pending.Flags()
 	r.debug(filterFlags, h.FilterFlags)
 	return f, nil

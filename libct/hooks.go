@@ -95,6 +95,7 @@ func (c *container) hook(kind string, index int, h *specs.Hook, status Status) e
 	if err != nil {
 		return fmt.Errorf("error running %s hook #%d: %w", kind, index, err) // runc's words
 	}
+	c.r.debug("%s hook #%d has ended: %s", kind, index, h.Path)
 	return nil
 }
 
@@ -221,6 +222,7 @@ func (c *container) insideHooks(kind string, list []specs.Hook, status Status, p
 		if err := c.insideHook(&list[i], status, process); err != nil {
 			return fmt.Errorf("error running %s hook #%d: %w", kind, i, err) // runc's words
 		}
+		c.r.debug("%s hook #%d has ended: %s", kind, i, list[i].Path)
 		stopPoint("hook-" + kind)
 	}
 	return nil

@@ -84,6 +84,7 @@ func (c *container) signal(pidfd int, sig unix.Signal) error {
 	if err != nil {
 		return fmt.Errorf("send signal %d to init of container %s: %w", int(sig), c.id, err)
 	}
+	c.r.debug("sent signal %d to process %d", int(sig), c.rec.Pid)
 	if sig != unix.SIGKILL || c.rec.Cgroup.Version == cgroups.V2 {
 		return nil
 	}
@@ -123,6 +124,7 @@ func (c *container) killAll() error {
 	if err := m.Kill(); err != nil {
 		return fmt.Errorf("kill all of container %s: %w", c.id, err)
 	}
+	c.r.debug("killed all %d processes in the cgroup", len(pids))
 	return nil
 }
 

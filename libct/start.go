@@ -49,6 +49,7 @@ func (r *Runtime) Start(id string) error {
 	if err != nil {
 		return fmt.Errorf("start container %s: %w", id, err)
 	}
+	c.r.debug("process %d goes on", c.rec.Pid)
 	stopPoint("start-connected")
 	conn := nsenter.NewConn(os.NewFile(uintptr(fd), gateSocket), c.startOp)
 	defer conn.Close()
@@ -96,6 +97,7 @@ func (c *container) awaitExec(conn *nsenter.Conn, pid int) error {
 		case errors.Is(err, io.EOF) && unserved:
 			return errUnserved
 		case errors.Is(err, io.EOF):
+			c.r.debug("process %d has executed the program", pid)
 			return nil // execve has closed the socket, or the process is dead, which a container may be at any time
 		case errors.As(err, &op):
 			return diagnose(op, pid)

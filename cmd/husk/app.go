@@ -79,7 +79,7 @@ func (a *app) globalFlags() []flag {
 	g := &a.global
 	g.logFormat, g.logLevel, g.rootless = "text", "warning", "auto"
 	return []flag{
-		{name: "debug", to: &g.debug, help: "log every step"},
+		{name: "debug", to: &g.debug, help: "log what has been done, and after how many milliseconds"},
 		{name: "log", to: &g.log, help: "file to append the log to, or journald:TAG, or syslog:TAG; without it, errors go to standard error"},
 		{name: "log-format", to: &g.logFormat, help: "format of the log: text or json"},
 		{name: "log-level", to: &g.logLevel, help: "what is logged: error, warning or debug"},
@@ -137,7 +137,6 @@ func (a *app) main(args []string) int {
 
 // command parses the rest of the command line, opens the log, and runs the command.
 func (a *app) command(c *command, args []string) int {
-	started := time.Now()
 	args, misuse := c.parse(args, a.options, a.help)
 	if misuse == nil && !a.global.help {
 		misuse = c.checkCount(a.name, args)
@@ -159,7 +158,7 @@ func (a *app) command(c *command, args []string) int {
 	if err != nil {
 		return a.fail(err, cmp.Or(c.failed, exitFailure))
 	}
-	a.log.debug(fmt.Sprintf("%s: exit status %d after %v", c.name, status, time.Since(started)))
+	a.log.debug(fmt.Sprintf("%s: exit status %d", c.name, status))
 	a.log.close()
 	return status
 }
@@ -209,14 +208,17 @@ func (a *app) managed() (containers, error) {
 
 // shared are the options that all calls of the library have.
 func (a *app) shared() libct.Options {
-	return libct.Options{
+	o := libct.Options{
 		Root:          a.global.root,
 		SystemdCgroup: a.global.systemdCgroup,
 		NoCgroup:      a.global.noCgroup && !a.global.systemdCgroup,
 		Rootless:      a.global.rootless,
 		Warn:          a.log.warn,
-		Debug:         a.log.debug,
 	}
+	if a.log.verbose {
+		o.Debug = a.log.debug
+	}
+	return o
 }
 
 // setCgroupManager takes the value of --cgroup-manager, which crun has beside --systemd-cgroup: the later of the two counts.

@@ -30,6 +30,7 @@ type logger struct {
 	quiet   bool // no warnings
 	talks   bool
 	pending []string // warnings that wait for the outcome
+	started time.Time
 }
 
 // Severities, as syslog(3) numbers them.
@@ -60,6 +61,7 @@ func (l *logger) open(g *globals, program, id string) error {
 		return errors.New("invalid log-level: " + g.logLevel)
 	}
 	l.verbose = l.verbose || g.debug
+	l.started = time.Now()
 	path := strings.TrimPrefix(g.log, "file:")
 	if path == "" || path == "/dev/stderr" {
 		return nil
@@ -103,10 +105,10 @@ func (l *logger) warn(text string) {
 	}
 }
 
-// debug notes a step if --debug is given.
+// debug notes a step that has been done if --debug is given, and when: milliseconds after the command line was read.
 func (l *logger) debug(text string) {
 	if l.verbose {
-		l.write(severityDebug, text)
+		l.write(severityDebug, fmt.Sprintf("%7.3f ms: %s", float64(time.Since(l.started).Microseconds())/1000, text))
 	}
 }
 

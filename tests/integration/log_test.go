@@ -2,10 +2,13 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // A failed command leaves one JSON object in its log, which Podman decodes as a whole and containerd's shim line by line, and one line
@@ -69,5 +72,60 @@ func TestLogOfFailures(t *testing.T) {
 		fails(255, "exec failed: container does not exist", "exec", b.id, "/inside")
 		succeeds("delete", "--force", b.id)
 		fails(1, "invalid value", "create", "--preserve-fds", "x", b.id)
+	})
+}
+
+// --debug says what has been done, in this order, and when. Nothing of it is on standard error where there is a log.
+func TestDebugLog(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Process.Args = []string{"/inside", "wait"}
+		b.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: env.inside, Args: []string{"inside", "hook", b.path("hook.json")}}}}
+		b.save()
+		log := b.path("log")
+		for _, c := range []struct {
+			args, steps []string
+		}{
+			{
+				[]string{"create", "--bundle", b.dir, b.id},
+				[]string{"husk ", "config.json is valid", "compiled a plan of ", " executes the plan", "createRuntime hook #0 has ended", "gate: ", "created: ", "create: exit status 0"},
+			},
+			{[]string{"start", b.id}, []string{"husk ", " goes on", " has executed the program", "start: exit status 0"}},
+			{[]string{"exec", b.id, "/inside", "exit", "0"}, []string{"husk ", " executes a plan of ", " has executed the program", "exec: exit status 0"}},
+			{[]string{"kill", b.id, "KILL"}, []string{"husk ", "sent signal 9 to ", "kill: exit status 0"}},
+			{[]string{"delete", "--force", b.id}, []string{"husk ", "the processes have ended", "removed the cgroup", "removed directory ", "delete: exit status 0"}},
+		} {
+			os.Remove(log)
+			if r := b.husk(append([]string{"--debug", "--log", log, "--log-format", "json"}, c.args...)...); r.status != 0 || r.stderr != "" {
+				t.Fatal(r)
+			}
+			data, err := os.ReadFile(log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last, rest := 0.0, string(data)
+			for line := range strings.Lines(rest) {
+				var entry struct{ Level, Msg string }
+				var at float64
+				if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Level != "debug" {
+					t.Errorf("%v: %v in %q", c.args[0], err, line)
+				}
+				if _, err := fmt.Sscanf(entry.Msg, "%f ms: ", &at); err != nil || at < last {
+					t.Errorf("%v: %v, the time in %q", c.args[0], err, line)
+				}
+				last = at
+			}
+			if c.args[0] == "create" && !strings.Contains(rest, "made the cgroup") { // before the process is born, or by systemd around it
+				t.Errorf("no cgroup in the log:\n%s", data)
+			}
+			for _, step := range c.steps {
+				_, after, ok := strings.Cut(rest, step)
+				if !ok {
+					t.Errorf("%v: no %q in its place in the log:\n%s", c.args[0], step, data)
+					continue
+				}
+				rest = after
+			}
+		}
 	})
 }
