@@ -59,6 +59,7 @@ var hints = []struct {
 	{"set option", unix.EINVAL, "the file system does not know this option or value; in a user namespace the id of uid= or gid= must be mapped"},
 	{"set source", unix.EINVAL, "the kernel takes at most 255 bytes"},
 	{"make, of a list of layers, file system", unix.EINVAL, "a list of layers of more than 255 bytes needs Linux 6.7"},
+	{"apply options", unix.EPERM, "in a user namespace nobody may take off what the source's mount has: ro, nosuid, nodev, noexec, times of access"},
 	// Docker looks for "not a directory" and explains it to its user.
 	{"mount the file", unix.EINVAL, "it is not a directory, but the mount point is"},
 	{"mount the file", unix.ENOTDIR, "it is not a directory, but the mount point is"},
