@@ -12,6 +12,7 @@ import (
 
 	"husk/internal/fdtest"
 	"husk/internal/linux"
+	"husk/nsenter"
 )
 
 // commandEnv makes the test binary run one command on a container and exit:
@@ -151,9 +152,40 @@ func spawnNumbered(t testing.TB) *process {
 
 // spawnInterpreter is spawn with a program file that looks like the plan's
 // interpreter.
-func spawnInterpreter(t testing.TB) *process {
+func spawnInterpreter(t testing.TB) *process { return spawnFrom(t, memfdOf(t, "sleep")) }
+
+// spawnNamed is spawnInterpreter that has gone on to give itself a name, as the interpreter does.
+func spawnNamed(t testing.TB) *process {
 	t.Helper()
-	path, err := exec.LookPath("sleep")
+	cmd := exec.Command("sh", "-c", "printf "+nsenter.ProcessName+" >/proc/self/comm; echo named; read end")
+	cmd.Path = "/proc/self/fd/3"
+	cmd.ExtraFiles = []*os.File{memfdOf(t, "sh")}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stdin.Close(); cmd.Process.Kill(); cmd.Wait() })
+	if _, err := stdout.Read(make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := linux.Stat(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &process{cmd, p.StartTime}
+}
+
+// memfdOf is a copy of a program in a memfd that is named as the interpreter's.
+func memfdOf(t testing.TB, program string) *os.File {
+	t.Helper()
+	path, err := exec.LookPath(program)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,11 +198,11 @@ func spawnInterpreter(t testing.TB) *process {
 		t.Fatal(err)
 	}
 	exe := os.NewFile(uintptr(fd), "interpreter")
-	defer exe.Close()
+	t.Cleanup(func() { exe.Close() })
 	if _, err := exe.Write(code); err != nil {
 		t.Fatal(err)
 	}
-	return spawnFrom(t, exe)
+	return exe
 }
 
 // own makes p the init of the record.

@@ -95,14 +95,14 @@ func (c *container) status() (Status, error) {
 		return Paused, nil
 	}
 	s, err := c.program()
-	if s == Running && len(c.rec.StartOps) == 0 && c.numbered {
+	if s == Running && len(c.rec.StartOps) == 0 && nsenter.Named(c.name) {
 		return c.beforeStart()
 	}
 	return s, err
 }
 
 // beforeStart looks whether the process that run has made still is the interpreter: there is no start gate to tell by. It is asked
-// for hardly any but such a process, see linux.Process. Where the interpreter hides from who asks, running is the better guess: what
+// for hardly any but such a process, see nsenter.Named. Where the interpreter hides from who asks, running is the better guess: what
 // has a number for a name may be a program.
 func (c *container) beforeStart() (Status, error) {
 	exe, err := linux.Readlinkat(unix.AT_FDCWD, "/proc/"+strconv.Itoa(c.rec.Pid)+"/exe")
@@ -132,7 +132,7 @@ func (c *container) alive() (bool, error) {
 	if p.StartTime != c.rec.StartTime || p.Dead() {
 		return false, nil
 	}
-	c.numbered = p.Numbered
+	c.name = p.Name
 	return c.sameBoot()
 }
 

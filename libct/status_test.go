@@ -17,6 +17,7 @@ func TestStatus(t *testing.T) {
 	r := newRuntime(t)
 	running := spawn(t)
 	interpreter := spawnInterpreter(t)
+	named := spawnNamed(t)
 	numbered := spawnNumbered(t)
 	zombie := spawn(t)
 	zombie.Process.Kill()
@@ -46,7 +47,8 @@ func TestStatus(t *testing.T) {
 		{"runs, gate left by a killed start", running.own, true, Running},
 		{"at the gate", interpreter.own, true, Created},
 		{"gate gone", func(rec *record) { interpreter.own(rec); rec.StartOps = map[string]string{"1": "\nexecve"} }, false, Running},
-		{"made by run, before its program", interpreter.own, false, Created},
+		{"made by run, before its program", named.own, false, Created},
+		{"made by run, before its first system call", interpreter.own, false, Created},
 		{"made by run, program named by a number", numbered.own, false, Running},
 		{"pid of another", func(rec *record) { running.own(rec); rec.StartTime-- }, false, Stopped},
 		{"zombie", zombie.own, false, Stopped},

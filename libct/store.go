@@ -80,8 +80,8 @@ type container struct {
 	busy bool   // phase is creating and the creator lives
 	boot string // id of this boot, once it was needed
 
-	numbered bool // linux.Process.Numbered of init, when it was last found alive
-	rec      record
+	name string // of init, when it was last found alive
+	rec  record
 }
 
 // path returns the path of a file of c, for messages.

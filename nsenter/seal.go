@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -12,6 +13,15 @@ import (
 
 // MemfdName is the name of the memfd: /proc/PID/exe of a process that is still the interpreter reads "/memfd:husk (deleted)".
 const MemfdName = "husk"
+
+// ProcessName is what the interpreter calls itself.
+const ProcessName = "husk-init"
+
+// Named reports whether a process may be the interpreter by its name, which is a number until it gives itself one: what is
+// executed as /proc/PID/fd/N is called N.
+func Named(name string) bool {
+	return name == ProcessName || name != "" && strings.Trim(name, "0123456789") == ""
+}
 
 // The interpreter's file as interp.lds lays it out: the first page is the ELF header, the program headers and the text; the
 // plan's segment begins at planOffset and its size stands in the second program header.

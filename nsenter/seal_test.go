@@ -116,7 +116,7 @@ func TestHidden(t *testing.T) {
 	}
 	dir := fmt.Sprintf("/proc/%d/", process.Pid)
 	name, err := os.ReadFile(dir + "comm")
-	if err != nil || string(name) != "husk-init\n" {
+	if err != nil || string(name) != ProcessName+"\n" {
 		t.Errorf("name %q, %v", name, err)
 	}
 	var stat unix.Stat_t

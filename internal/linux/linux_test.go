@@ -163,17 +163,15 @@ func TestParseStat(t *testing.T) {
 		want       Process
 		ok         bool
 	}{
-		{"plain", "9 (sleep) S" + tail, Process{'S', 3, 774411, false}, true},
-		{"hostile name", "9 (a) Z 1 (b) R" + tail, Process{'R', 3, 774411, false}, true},
-		{"name of a descriptor", "9 (14) S" + tail, Process{'S', 3, 774411, true}, true},
-		{"name like one of a descriptor", "9 (1) (4) S" + tail, Process{'S', 3, 774411, false}, true},
-		{"empty name", "9 () S" + tail, Process{'S', 3, 774411, false}, true},
-		{"newline in name", "9 (a\n) S" + tail, Process{'S', 3, 774411, false}, true},
+		{"plain", "9 (sleep) S" + tail, Process{'S', 3, 774411, "sleep"}, true},
+		{"hostile name", "9 (a) Z 1 (b) R" + tail, Process{'R', 3, 774411, "a) Z 1 (b"}, true},
+		{"empty name", "9 () S" + tail, Process{'S', 3, 774411, ""}, true},
+		{"newline in name", "9 (a\n) S" + tail, Process{'S', 3, 774411, "a\n"}, true},
 		{"empty", "", Process{}, false},
 		{"no name", "9 S 1", Process{}, false},
-		{"nothing after the name", "9 (x)", Process{}, false},
-		{"cut", "9 (x) S 1 2 3", Process{State: 'S'}, false},
-		{"no number", "9 (x) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x", Process{State: 'S', Threads: 1}, false},
+		{"nothing after the name", "9 (x)", Process{Name: "x"}, false},
+		{"cut", "9 (x) S 1 2 3", Process{State: 'S', Name: "x"}, false},
+		{"no number", "9 (x) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x", Process{State: 'S', Threads: 1, Name: "x"}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, ok := parseStat([]byte(tc.line))

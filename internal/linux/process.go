@@ -17,7 +17,7 @@ type Process struct {
 	State     byte   // of the first thread: 'R', 'S', 'D', 'Z' (zombie), 'X' (dead), ...
 	Threads   int    // that have not ended; a zombie counts as one until it is reaped
 	StartTime uint64 // clock ticks between boot and its start
-	Numbered  bool   // it is named by a number, as whatever was executed as /proc/PID/fd/N is at first
+	Name      string // at most 15 bytes, which it may have chosen itself; a number at first if it was executed as /proc/PID/fd/N
 }
 
 // Dead reports whether the process has ended and at most waits to be reaped. A
@@ -59,7 +59,7 @@ func parseStat(line []byte) (p Process, ok bool) {
 		return p, false
 	}
 	_, name, _ := bytes.Cut(line[:i], []byte("("))
-	p.Numbered = len(name) > 0 && !slices.ContainsFunc(name, func(b byte) bool { return b < '0' || b > '9' })
+	p.Name = string(name)
 	n := fieldState
 	for field := range bytes.FieldsSeq(line[i+1:]) {
 		var err error
