@@ -434,7 +434,7 @@ func TestFormatOnStandardError(t *testing.T) {
 func TestTextLog(t *testing.T) {
 	f := new(fake)
 	_, _, stderr := f.husk("--debug", "start", "c1")
-	if !regexp.MustCompile(`(?m)^time="\S+Z" level=debug msg=" *\d+\.\d{3} ms: husk .*"$`).MatchString(stderr) {
+	if !regexp.MustCompile(`(?m)^time="\S+Z" level=debug msg="husk .*" ms=\d+\.\d{3}$`).MatchString(stderr) {
 		t.Errorf("debug lines: %q", stderr)
 	}
 }

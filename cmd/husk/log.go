@@ -105,10 +105,10 @@ func (l *logger) warn(text string) {
 	}
 }
 
-// debug notes a step that has been done if --debug is given, and when: milliseconds after the command line was read.
+// debug notes a step that has been done if --debug is given.
 func (l *logger) debug(text string) {
 	if l.verbose {
-		l.write(severityDebug, fmt.Sprintf("%7.3f ms: %s", float64(time.Since(l.started).Microseconds())/1000, text))
+		l.write(severityDebug, text)
 	}
 }
 
@@ -138,7 +138,7 @@ func (l *logger) close() {
 }
 
 // write puts out one line by one call, so that lines of several processes do not mix. A log that cannot be written stops
-// nothing.
+// nothing. Debug lines have in "ms" how many milliseconds after the command line was read they were written.
 func (l *logger) write(severity int, text string) {
 	now, level := time.Now().UTC().Format(time.RFC3339), severityNames[severity]
 	var line []byte
@@ -146,12 +146,19 @@ func (l *logger) write(severity int, text string) {
 	case l.json:
 		line = append(line, `{"level":"`+level+`","msg":`...)
 		line = jsonscan.AppendString(line, text)
-		line = append(line, `,"time":"`+now+`"}`...)
+		line = append(line, `,"time":"`+now+`"`...)
+		if severity == severityDebug {
+			line = l.appendSince(append(line, `,"ms":`...))
+		}
+		line = append(line, '}')
 	case l.service != nil: // notes level and time by itself
 		line = append(line, oneLine(text)...)
 	default:
 		line = append(line, `time="`+now+`" level=`+level+" msg="...)
 		line = strconv.AppendQuote(line, text)
+		if severity == severityDebug {
+			line = l.appendSince(append(line, " ms="...))
+		}
 	}
 	switch {
 	case l.service != nil:
@@ -161,6 +168,10 @@ func (l *logger) write(severity int, text string) {
 	default:
 		l.stderr.Write(append(line, '\n'))
 	}
+}
+
+func (l *logger) appendSince(line []byte) []byte {
+	return strconv.AppendFloat(line, float64(time.Since(l.started).Microseconds())/1000, 'f', 3, 64)
 }
 
 // oneLine escapes control characters: a message can hold text from a container, which must neither start a second line nor

@@ -63,7 +63,7 @@ func TestLogServices(t *testing.T) {
 		{"--log journald: delete c1", nil, []string{`^MESSAGE=careful\nPRIORITY=4\nSYSLOG_IDENTIFIER=husk\nID=c1\n$`}},
 		{"--log=journald:x --log-level=error delete c1", no, []string{`^MESSAGE=no\\nway\nPRIORITY=3\n`}},
 		{"--log journald:x --log-format json start c1", no, []string{`^MESSAGE={"level":"error","msg":"no\\\\nway","time":"[^"]*"}\nPRIORITY=3\nSYSLOG_IDENTIFIER=x\nID=c1\n$`}},
-		{"--log journald:x --debug list", no, []string{`^MESSAGE= *[0-9.]+ ms: husk .*PRIORITY=7\nSYSLOG_IDENTIFIER=x\n$`, `careful\nPRIORITY=4`, `^MESSAGE=no\\nway`}},
+		{"--log journald:x --debug list", no, []string{`^MESSAGE=husk .*PRIORITY=7\nSYSLOG_IDENTIFIER=x\n$`, `careful\nPRIORITY=4`, `^MESSAGE=no\\nway`}},
 		{"--log journald:x create", nil, []string{`^MESSAGE=husk: "create" requires exactly 1 argument\(s\)\nPRIORITY=3\nSYSLOG_IDENTIFIER=x\n$`}},
 		{"--log syslog:web delete c1", no, []string{`^<11>[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d web\[\d+\]: no\\nway$`}},
 		{"--log syslog: delete c1", nil, []string{`^<12>.* c1\[\d+\]: careful$`}},
