@@ -261,11 +261,12 @@ func (c *compiler) newTarget(i int, fstype, name string) plan.Reg {
 	return to
 }
 
-// base finds the new file system that a name lies in, and the rest of the name; the root if there is none.
+// base finds the new file system that a name lies in, and the rest of the name; the root if there is none. A later mount hides what was
+// mounted below its place before.
 func (c *compiler) base(name string) (place, string) {
 	best, rest := place{name: "/", mount: c.root}, strings.TrimPrefix(name, "/")
 	for _, p := range c.places {
-		if r, ok := within(name, p.name); ok && len(p.name) >= len(best.name) {
+		if r, ok := within(name, p.name); ok {
 			best, rest = p, r
 		}
 	}

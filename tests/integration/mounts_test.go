@@ -270,6 +270,28 @@ func TestRbind(t *testing.T) {
 	})
 }
 
+// Mounts are made in the order of the list: one that covers an earlier one covers what is below it too, and what comes later goes on top.
+func TestMountsInOrder(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, cover := range []string{"tmpfs", "bind"} {
+			t.Run(cover, func(t *testing.T) {
+				b := newBundle(t, v)
+				b.makeDirs("cover", "data")
+				b.write("data/x", "of the last")
+				above := specs.Mount{Destination: "/tmp", Source: "tmpfs", Type: "tmpfs"}
+				if cover == "bind" {
+					above = specs.Mount{Destination: "/tmp", Source: b.path("cover"), Options: []string{"bind"}}
+				}
+				b.Spec.Mounts = append(b.Spec.Mounts,
+					specs.Mount{Destination: "/tmp/a", Source: "tmpfs", Type: "tmpfs"}, above,
+					specs.Mount{Destination: "/tmp/a/b", Source: b.path("data"), Options: []string{"bind"}})
+				b.probe("read:/tmp/a/b/x")
+				equal(t, "read", b.facts().Probes["read:/tmp/a/b/x"], "of the last")
+			})
+		}
+	})
+}
+
 // Each word on new file systems of all types that need no device.
 func TestFilesystemOptions(t *testing.T) {
 	types := []struct {
