@@ -117,6 +117,7 @@ func (c *compiler) links() uint64 {
 func (c *compiler) detachMounts() {
 	c.b.Step("make a tree of mounts that is deaf towards the host")
 	c.b.OwnMounts()
+	c.readSettings()
 	c.captureSources()
 	for i := range c.spec.Mounts {
 		switch from := c.sources[i]; {

@@ -36,6 +36,9 @@ var goldenPlans = []goldenPlan{
 	{"bind-file", `/mounts/- {"destination": "/etc/hosts", "type": "bind", "source": "/srv/hosts.txt", "options": ["bind"]}`, nil},
 	{"bind-readonly", `/mounts/- {"destination": "/data", "type": "none", "source": "/srv/data", "options": ["rbind", "ro", "nosuid", "nodev", "noexec"]}`, nil},
 	{"bind-recursive-readonly", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rro", "rnosuid", "rslave"]}`, nil},
+	{"bind-shared", `/mounts/- {"destination": "/a", "type": "bind", "source": "/srv/a", "options": ["rbind"]}
+/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rshared"]}
+/linux/rootfsPropagation "rshared"`, nil},
 	{"bind-clears", `/mounts/- {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rw", "suid", "dev", "exec", "relatime"]}`, nil},
 	{"bind-in-rootfs", `/mounts/- {"destination": "/copy", "type": "bind", "source": "rootfs/etc", "options": ["rbind", "ro"]}`, nil},
 	{"bind-links", `/mounts/- {"destination": "/a", "source": "/srv/link.a", "options": ["bind", "src-nofollow", "ro"]}

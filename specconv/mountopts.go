@@ -142,6 +142,7 @@ type mountSettings struct {
 	copyLink             bool
 	sourceLink           bool
 	targetLink           bool
+	copied               bool        // the source is a copy already
 	parameters           []parameter // flags of the superblock and what the file system itself understands
 }
 

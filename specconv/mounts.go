@@ -85,16 +85,6 @@ func (c *compiler) attachBind(i int) {
 	c.placeBind(i, name, c.copySource(i, from))
 }
 
-// copySource makes a detached copy of a captured source, with its options.
-func (c *compiler) copySource(i int, from plan.Reg) plan.Reg {
-	c.at("copy the mount of source "+strconv.Quote(c.spec.Mounts[i].Source), "mounts", i)
-	source := c.b.CloneTree("", from, c.settings[i].rbind)
-	c.b.Close(from)
-	c.mapMount(i, source)
-	c.setAttributes(i, source)
-	return source
-}
-
 func (c *compiler) placeBind(i int, name string, source plan.Reg) {
 	c.at("open mount point "+strconv.Quote(c.spec.Mounts[i].Destination), "mounts", i)
 	var to plan.Reg

@@ -50,8 +50,10 @@ func propagationNames() string {
 // see, and attaches a copy of the root to its own directory. Only then are names inside the container looked up: a source
 // that is resolved later could be one that the container's side has swapped (CVE-2021-30465).
 func (c *compiler) attachRoot() {
+	c.readSettings()
 	if c.has(specs.MountNamespace) {
-		c.b.Step("make mounts invisible to the host")
+		c.shareSources()
+		c.b.At("", "make mounts invisible to the host")
 		c.b.Isolate()
 	}
 	c.captureSources()

@@ -10,9 +10,8 @@ import (
 	"husk/plan"
 )
 
-// captureSources opens the sources of bind mounts; their mounts are copied when it is their turn. A source inside the root is only known when the
-// mounts before it are in place: it is looked up then, below the root.
-func (c *compiler) captureSources() {
+// readSettings sorts the options of all mounts.
+func (c *compiler) readSettings() {
 	c.settings = make([]mountSettings, len(c.spec.Mounts))
 	c.sources = make([]plan.Reg, len(c.spec.Mounts))
 	for i, m := range c.spec.Mounts {
@@ -25,18 +24,69 @@ func (c *compiler) captureSources() {
 			s.bind, s.rbind, s.parameters = true, true, nil
 			s.recursive, s.attributes = s.attributes.join(s.recursive), attributes{}
 		}
+	}
+}
+
+// shareSources captures, and copies at once, the sources of bind mounts that are to remain peers of the host's mounts, so that what the
+// container mounts there appears on the host: the options shared and rshared where the root is shared too. Copied later, when the host's
+// mounts have become masters of ours, they would get what the host mounts and pass on nothing.
+func (c *compiler) shareSources() {
+	if p := findPropagation(c.spec.Linux.RootfsPropagation); p == nil || p.kind != unix.MS_SHARED {
+		return
+	}
+	for i := range c.spec.Mounts {
+		if c.settings[i].propagation == unix.MS_SHARED && c.bindsOutside(i) {
+			c.captureSource(i)
+			c.sources[i] = c.cloneSource(i, c.sources[i])
+			c.settings[i].copied = true
+		}
+	}
+}
+
+// captureSources opens the sources of bind mounts; their mounts are copied when it is their turn. A source inside the root is only known when the
+// mounts before it are in place: it is looked up then, below the root.
+func (c *compiler) captureSources() {
+	for i, m := range c.spec.Mounts {
 		if m.Type == "cgroup" && !c.host.Cgroup.V2 && !c.has(specs.CgroupNamespace) {
 			c.captureHierarchies(i)
 		}
-		if !s.bind || s.remount || s.copyLink && c.source(i).Link != "" {
-			continue
+		if c.sources[i] == plan.NoReg && c.bindsOutside(i) {
+			c.captureSource(i)
 		}
-		if _, in := within(c.source(i).Path, c.host.Rootfs); in {
-			continue
-		}
-		c.at("open source "+strconv.Quote(c.sourceName(i)), "mounts", i)
-		c.sources[i] = c.openHost("", c.source(i).Path, s.sourceFlags(), c.source(i).NoLinks)
 	}
+}
+
+// bindsOutside says whether a mount is a bind mount of something outside of the root.
+func (c *compiler) bindsOutside(i int) bool {
+	s := &c.settings[i]
+	if !s.bind || s.remount || s.copyLink && c.source(i).Link != "" {
+		return false
+	}
+	_, in := within(c.source(i).Path, c.host.Rootfs)
+	return !in
+}
+
+func (c *compiler) captureSource(i int) {
+	c.at("open source "+strconv.Quote(c.sourceName(i)), "mounts", i)
+	c.sources[i] = c.openHost("", c.source(i).Path, c.settings[i].sourceFlags(), c.source(i).NoLinks)
+}
+
+// copySource makes a detached copy of a captured source, with its options.
+func (c *compiler) copySource(i int, from plan.Reg) plan.Reg {
+	source := from
+	if !c.settings[i].copied {
+		source = c.cloneSource(i, from)
+	}
+	c.mapMount(i, source)
+	c.setAttributes(i, source)
+	return source
+}
+
+func (c *compiler) cloneSource(i int, from plan.Reg) plan.Reg {
+	c.at("copy the mount of source "+strconv.Quote(c.spec.Mounts[i].Source), "mounts", i)
+	source := c.b.CloneTree("", from, c.settings[i].rbind)
+	c.b.Close(from)
+	return source
 }
 
 // source is the host side of a mount.

@@ -61,6 +61,11 @@ static int unmount(const char *path)
 	return umount2(path, MNT_DETACH);
 }
 
+static int mount_tmpfs(const char *path)
+{
+	return mount("tmpfs", path, "tmpfs", 0, "size=4k");
+}
+
 /* remount takes all restrictions off a mount. */
 static int remount(const char *path)
 {
@@ -107,7 +112,8 @@ static const struct {
 	int (*run)(const char *path);
 } probes[] = {
 	{ "read:", read_file },	  { "list:", list },	  { "stat:", stat_file },   { "write:", write_file },
-	{ "create:", create },	  { "open:", open_file }, { "umount:", unmount }, { "remount:", remount },   { "exec:", execute },
+	{ "create:", create },	  { "open:", open_file }, { "umount:", unmount },   { "remount:", remount },
+	{ "exec:", execute },	  { "mount:", mount_tmpfs },
 	{ "mknod:", make_node },  { "mkdir:", make_dir }, { "socket:", netlink }, { "unshare:", unshare_user },
 };
 

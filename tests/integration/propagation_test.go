@@ -68,3 +68,29 @@ func TestPropagation(t *testing.T) {
 		}
 	})
 }
+
+// A bind mount that is shared, in a container whose root is, is one with its source: each side sees what the other mounts there, as with
+// Docker's volumes with :rshared and the mountPropagation Bidirectional of Kubernetes. In all other cases the host sees nothing.
+func TestPropagationToHost(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "in a user namespace the host's mounts are never shared with it (mount_namespaces(7))")
+		for _, root := range []string{"", "private", "slave", "rslave", "shared", "rshared"} {
+			for _, word := range []string{"", "rprivate", "rslave", "shared", "rshared"} {
+				t.Run(root+","+word, func(t *testing.T) {
+					b := newBundle(t, v)
+					powerful(b)
+					from := source(b, "source", softBits, "below", "in")
+					if err := v.do(func() error { return unix.Mount("", from, "", unix.MS_SHARED|unix.MS_REC, "") }); err != nil {
+						t.Fatal(err)
+					}
+					b.Linux.RootfsPropagation = root
+					b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/bound", Source: from, Options: append([]string{"rbind"}, strings.Fields(word)...)})
+					b.probe("mount:/bound/in")
+					equal(t, "mount in the container", b.facts().Probes["mount:/bound/in"], "ok")
+					both := strings.HasSuffix(root, "shared") && strings.HasSuffix(word, "shared")
+					equal(t, "it appears on the host", v.mount(from+"/in").point != "", both)
+				})
+			}
+		}
+	})
+}
