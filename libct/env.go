@@ -93,25 +93,27 @@ func passwdOf(spec *specs.Spec, h *specconv.Host) ([]byte, error) {
 	return readInside(root, name)
 }
 
-// readInside reads a regular file below a root that the container's side controls.
+// readInside reads a regular file below a root that the container's side controls. It is opened only when it has proven to be one: the
+// device rules that hold for a container do not hold for us, and to open a device may be to do something (a watchdog is armed by it).
 func readInside(root int, name string) ([]byte, error) {
-	fd, err := linux.Openat2(root, name, unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	at, err := linux.Openat2(root, name, unix.OpenHow{Flags: unix.O_PATH, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
 	if err != nil {
 		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), name)
-	defer file.Close()
-	st, err := linux.Fstat(fd)
+	defer unix.Close(at)
+	st, err := linux.Fstat(at)
 	if err != nil {
 		return nil, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > passwdLimit {
 		return nil, fmt.Errorf("read %s: not a regular file of at most %d bytes", name, passwdLimit)
 	}
+	file, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(at), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
 	data := make([]byte, st.Size)
-	n, err := unix.Read(fd, data)
+	n, err := unix.Read(int(file.Fd()), data)
 	return data[:max(n, 0)], err
 }

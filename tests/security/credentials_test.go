@@ -151,6 +151,29 @@ func TestPasswd(t *testing.T) {
 	}
 }
 
+// A device node in the place of passwd is not opened: outside of the container's cgroup nothing forbids it, and there are devices that
+// do something when they are opened. The container's processes can make one before an exec.
+func TestPasswdIsADevice(t *testing.T) {
+	b := newBox(t)
+	bundle := b.Bundle(sleeps)
+	path := filepath.Join(bundle, "rootfs/etc/passwd")
+	try(t, os.Remove(path), unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 11)))) // /dev/kmsg, which the container may not open
+	opened, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	try(t, err)
+	defer unix.Close(opened)
+	_, err = unix.InotifyAddWatch(opened, path, unix.IN_OPEN)
+	try(t, err)
+	look := func(command string) {
+		if _, err := unix.Read(opened, make([]byte, 4096)); err != unix.EAGAIN {
+			t.Errorf("%s has opened the device (read from inotify: %v)", command, err)
+		}
+	}
+	detached(b, bundle)
+	look("run")
+	b.Must("exec", "c", "/bin/true")
+	look("exec")
+}
+
 // The filter holds what the profile says, with several arguments too.
 func TestSeccompArguments(t *testing.T) {
 	b := newBox(t)
