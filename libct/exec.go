@@ -186,19 +186,6 @@ func (x *execution) enterLater(refused error) error {
 	return enterByHand(x.host, x.place, refused)
 }
 
-// openRootDir opens the container's root as its init has it.
-func (c *container) openRootDir() (*os.File, error) {
-	name := "/proc/" + strconv.Itoa(c.rec.Pid) + "/root"
-	fd, err := linux.Openat(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if linux.NoProcess(err) {
-		return nil, errStopped // it has ended since we looked
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the root of container %s: %w", c.id, err)
-	}
-	return os.NewFile(uintptr(fd), name), nil
-}
-
 // facts gathers what the compiler may know.
 func (x *execution) facts() (err error) {
 	x.host = &specconv.Host{ID: x.c.id, PreserveFDs: x.o.PreserveFDs, NoNewKeyring: x.c.rec.NoKeyring, Program: x.path}

@@ -2,10 +2,17 @@ package libct
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
+	"husk/internal/linux"
 	"husk/specconv"
 )
 
@@ -88,4 +95,28 @@ func addCapabilities(old *specs.LinuxCapabilities, names []string) *specs.LinuxC
 		c.Ambient = slices.Concat(c.Ambient, names)
 	}
 	return &c
+}
+
+// upwards leads out of the directory that a process has gone into by chroot(2): above the root of a mount namespace is that root itself.
+var upwards = strings.Repeat("/..", 64)
+
+// openRootDir opens the container's root: that of its mount namespace, or, where that is not its own, the one that its init has.
+func (c *container) openRootDir() (*os.File, error) {
+	inits := "/proc/" + strconv.Itoa(c.rec.Pid) + "/root"
+	name := inits + upwards
+	if c.rec.HostMount {
+		name = inits
+	}
+	fd, err := linux.Openat(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if errors.Is(err, unix.EACCES) { // a user's rights may end on the way
+		name = inits
+		fd, err = linux.Openat(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	}
+	if linux.NoProcess(err) {
+		return nil, errStopped // it has ended since we looked
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the root of container %s: %w", c.id, cause(err))
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }

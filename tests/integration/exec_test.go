@@ -256,6 +256,24 @@ func TestExecAfterInit(t *testing.T) {
 	})
 }
 
+// A first process that has gone into a chroot(2), as servers of names and mail do, has gone there alone.
+func TestExecAfterChroot(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		caps := []string{"CAP_SYS_CHROOT"}
+		b.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+		b.makeDirs("rootfs/jail/deep/etc", "rootfs/place", "data")
+		b.write("rootfs/etc/passwd", "root:x:0:0::/of/all:/\n")
+		b.write("rootfs/jail/deep/etc/passwd", "root:x:0:0::/of/the/jail:/\n")
+		b.detached("chroot", "/jail/deep")
+		f := b.execFacts()
+		equal(t, "cwd", f.Cwd, "/")
+		includes(t, "env", f.Env, "HOME=/of/all")
+		equal(t, "cwd", b.execFacts("--cwd", "/place").Cwd, "/place")
+		b.must("delete", "--force", b.id)
+	})
+}
+
 // A container that has passed a controller on to cgroups below its own can't have processes in that any more.
 func TestExecBesideInit(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
