@@ -3,10 +3,13 @@ package libct
 import (
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"husk/internal/linux"
@@ -29,7 +32,10 @@ func (k *mounting) copyUp(e nsenter.Event) error {
 		err = keepGiven(&st, to, m.Options)
 	}
 	if err == nil {
-		err = asOwner(to, func() error { return copyDir(from, to, &st) })
+		if k.copies == nil {
+			k.copies = &copier{left: memoryOf(k.spec.Linux.Resources)}
+		}
+		err = asOwner(to, func() error { return k.copies.dir(from, to, &st) })
 	}
 	if err != nil {
 		return fmt.Errorf("%s: copy the directory up into the tmpfs: %w", e.Gate.Pointer, err)
@@ -89,8 +95,40 @@ func asOwner(fd int, f func() error) error {
 // directory meanwhile changes another name, not what is copied.
 var beneath = unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 
-// copyDir copies the content, the mode and the owner of a directory.
-func copyDir(from, to int, st *unix.Stat_t) error {
+// copier copies into new file systems, in which everything is memory. It is charged to us and not to the container, so what its limit
+// would forbid has to be forbidden here.
+type copier struct {
+	left int64 // bytes
+}
+
+// What a tmpfs needs for a name and its inode, about, and the unit in which it has content; in bytes.
+const (
+	perInode = 1 << 10
+	perPage  = 4 << 10
+)
+
+var errTooMuch = fmt.Errorf("%w (there is more to copy than the container may have: /linux/resources/memory/limit)", unix.ENOSPC)
+
+// memoryOf is how much memory a container may have, in bytes.
+func memoryOf(r *specs.LinuxResources) int64 {
+	if r == nil || r.Memory == nil || r.Memory.Limit == nil || *r.Memory.Limit <= 0 {
+		return math.MaxInt64
+	}
+	if swap := r.Memory.Swap; swap != nil { // memory and swap together
+		return max(*r.Memory.Limit, *swap)
+	}
+	return *r.Memory.Limit
+}
+
+func (c *copier) take(bytes int64) error {
+	if c.left -= bytes; c.left < 0 {
+		return errTooMuch
+	}
+	return nil
+}
+
+// dir copies the content, the mode and the owner of a directory.
+func (c *copier) dir(from, to int, st *unix.Stat_t) error {
 	dir, err := linux.Openat(from, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
@@ -101,7 +139,7 @@ func copyDir(from, to int, st *unix.Stat_t) error {
 		return err
 	}
 	for _, name := range names {
-		if err := copyEntry(from, to, name); err != nil {
+		if err := c.entry(from, to, name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -124,27 +162,30 @@ func own(fd int, st *unix.Stat_t) error {
 	return nil
 }
 
-func copyEntry(from, to int, name string) error {
+func (c *copier) entry(from, to int, name string) error {
 	in, err := linux.Openat2(from, name, beneath)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(in)
-	return copyInode(in, to, name)
+	return c.inode(in, to, name)
 }
 
-// copyInode makes something like what a descriptor of beneath names. Only directories and regular files are opened: with a device
+// inode makes something like what a descriptor of beneath names. Only directories and regular files are opened: with a device
 // node or a FIFO that may be something that happens.
-func copyInode(in, to int, name string) error {
+func (c *copier) inode(in, to int, name string) error {
 	st, err := linux.Fstat(in)
+	if err == nil {
+		err = c.take(perInode)
+	}
 	if err != nil {
 		return err
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		return copySubdir(in, to, name, &st)
+		return c.subdir(in, to, name, &st)
 	case unix.S_IFREG:
-		return copyFile(in, to, name, &st)
+		return c.file(in, to, name, &st)
 	case unix.S_IFLNK:
 		target, err := linux.Readlinkat(in, "")
 		if err == nil {
@@ -162,7 +203,7 @@ func copyInode(in, to int, name string) error {
 	}
 }
 
-func copySubdir(in, to int, name string, st *unix.Stat_t) error {
+func (c *copier) subdir(in, to int, name string, st *unix.Stat_t) error {
 	if err := linux.Mkdirat(to, name, 0o700); err != nil {
 		return err
 	}
@@ -171,11 +212,11 @@ func copySubdir(in, to int, name string, st *unix.Stat_t) error {
 		return err
 	}
 	defer unix.Close(out)
-	return copyDir(in, out, st)
+	return c.dir(in, out, st)
 }
 
-// copyFile copies a regular file: in is open already, so it can be nothing else any more.
-func copyFile(in, to int, name string, st *unix.Stat_t) error {
+// file copies a regular file: in is open already, so it can be nothing else any more. But it may grow.
+func (c *copier) file(in, to int, name string, st *unix.Stat_t) error {
 	from, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(in), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return err
@@ -187,7 +228,11 @@ func copyFile(in, to int, name string, st *unix.Stat_t) error {
 	}
 	out := os.NewFile(uintptr(fd), name)
 	defer out.Close()
-	if _, err := out.ReadFrom(from); err != nil {
+	n, err := out.ReadFrom(io.LimitReader(from, max(c.left, c.left+1))) // one more than there may be, if that is a number
+	if err == nil {
+		err = c.take((n + perPage - 1) &^ (perPage - 1))
+	}
+	if err != nil {
 		return err
 	}
 	return own(fd, st)

@@ -2,8 +2,10 @@ package libct
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +42,8 @@ func pathDir(t *testing.T, name string) int {
 	return fd
 }
 
+var plenty = &copier{left: math.MaxInt64}
+
 // Between the look at a file and its copy a container may put something else in its place: what was looked at is copied, and a FIFO or a
 // device node is never opened.
 func TestCopyUpSwapped(t *testing.T) {
@@ -65,7 +69,7 @@ func TestCopyUpSwapped(t *testing.T) {
 	if err := os.Rename(other, file); err != nil {
 		t.Fatal(err)
 	}
-	if opens(t, file, func() { err = copyInode(in, pathDir(t, to), "file") }) {
+	if opens(t, file, func() { err = plenty.inode(in, pathDir(t, to), "file") }) {
 		t.Error("the FIFO that has taken the place of the file was opened")
 	}
 	if err != nil {
@@ -91,7 +95,7 @@ func TestCopyUpNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		var err error
-		if opens(t, old, func() { err = copyEntry(pathDir(t, from), pathDir(t, to), name) }) {
+		if opens(t, old, func() { err = plenty.entry(pathDir(t, from), pathDir(t, to), name) }) {
 			t.Errorf("%s was opened", name)
 		}
 		var st unix.Stat_t
@@ -102,10 +106,29 @@ func TestCopyUpNodes(t *testing.T) {
 	if err := os.Symlink("fifo", filepath.Join(from, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if err := copyEntry(pathDir(t, from), pathDir(t, to), "link"); err != nil {
+	if err := plenty.entry(pathDir(t, from), pathDir(t, to), "link"); err != nil {
 		t.Fatal(err)
 	}
 	if target, err := os.Readlink(filepath.Join(to, "link")); err != nil || target != "fifo" {
 		t.Errorf("the link leads to %q, %v", target, err)
+	}
+}
+
+// What is copied is memory: more than the container may have is not, however the directory holds it.
+func TestCopyUpLimit(t *testing.T) {
+	const size = 25 * perPage
+	sparse := func(name string) error { return errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, size)) }
+	many := func(name string) error { return os.MkdirAll(name+strings.Repeat("/x", size/perInode), 0o700) }
+	for name, fill := range map[string]func(string) error{"sparse": sparse, "many": many} {
+		for limit, want := range map[int64]error{size - perInode: unix.ENOSPC, size + perInode: nil, math.MaxInt64: nil} {
+			from, to := t.TempDir(), t.TempDir()
+			if err := fill(filepath.Join(from, name)); err != nil {
+				t.Fatal(err)
+			}
+			c := &copier{left: limit}
+			if err := c.entry(pathDir(t, from), pathDir(t, to), name); !errors.Is(err, want) {
+				t.Errorf("%s, at most %d bytes: %v, want %v", name, limit, err, want)
+			}
+		}
 	}
 }

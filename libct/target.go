@@ -26,6 +26,7 @@ type mounting struct {
 	host    *specconv.Host
 	process *nsenter.Process
 	noLinks bool // names inside the container lead through no links: its processes may have made them
+	copies  *copier
 }
 
 // makeTarget makes what a mount or the working directory needs and the rootfs lacks.

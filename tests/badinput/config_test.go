@@ -131,6 +131,8 @@ var configurations = []bad{
 	{name: "remount of nothing", changes: `/mounts/- {"destination": "/nowhere", "options": ["remount", "ro"]}`, want: `/mounts/4: open mount "/nowhere": no such file or directory`},
 	{name: "copy up from a file", changes: `/mounts/- {"destination": "/etc/passwd", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}`, want: `/mounts/4: open mount point "/etc/passwd": not a directory`},
 	{name: "copy up into too little", changes: `/mounts/- {"destination": "/bin", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=4k"]}`, want: "/mounts/4: copy the directory up into the tmpfs: busybox: write busybox: no space left on device"},
+	{name: "copy up into too little memory", changes: `/mounts/- {"destination": "/bin", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}
+/linux/resources/memory {"limit": 1048576}`, want: "/mounts/4: copy the directory up into the tmpfs: busybox: no space left on device (there is more to copy than the container may have: /linux/resources/memory/limit)"},
 
 	{name: "tmpfs on proc", changes: `/mounts/- {"destination": "/proc", "type": "tmpfs", "source": "tmpfs"}`, want: `/mounts/4/destination: "/proc" cannot be mounted because it is not of type proc`},
 	{name: "directory on proc", changes: `/mounts/- {"destination": "/proc/", "source": "/tmp", "options": ["bind"]}`, want: `/mounts/4: "/proc/" cannot be mounted because it is not of type proc`},
