@@ -189,6 +189,7 @@ func (x *execution) enterLater(refused error) error {
 // facts gathers what the compiler may know.
 func (x *execution) facts() (err error) {
 	x.host = &specconv.Host{ID: x.c.id, PreserveFDs: x.o.PreserveFDs, NoNewKeyring: x.c.rec.NoKeyring, Program: x.path}
+	x.host.NoPivot = x.status == Creating // a createContainer hook: the container's root may lie on top of the host's by now (--no-pivot)
 	if err := x.r.processFacts(x.spec, x.process, x.host, [3]*os.File{}, x.c.rec.Pid); err != nil {
 		return err
 	}

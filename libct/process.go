@@ -100,11 +100,11 @@ func addCapabilities(old *specs.LinuxCapabilities, names []string) *specs.LinuxC
 // upwards leads out of the directory that a process has gone into by chroot(2): above the root of a mount namespace is that root itself.
 var upwards = strings.Repeat("/..", 64)
 
-// openRootDir opens the container's root: that of its mount namespace, or, where that is not its own, the one that its init has.
+// openRootDir opens the container's root: that of its mount namespace, or, where that is not its own or not yet, the one that its init has.
 func (c *container) openRootDir() (*os.File, error) {
 	inits := "/proc/" + strconv.Itoa(c.rec.Pid) + "/root"
 	name := inits + upwards
-	if c.rec.HostMount {
+	if c.rec.HostMount || c.rec.Phase == phaseCreating {
 		name = inits
 	}
 	fd, err := linux.Openat(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0)

@@ -71,7 +71,7 @@ func (c *compiler) joinContainer() {
 			c.becomeRoot()
 		}
 	}
-	if !c.has(specs.MountNamespace) {
+	if !c.has(specs.MountNamespace) || c.host.NoPivot {
 		c.b.Step("change the root")
 		c.b.Chdir(c.root)
 		c.b.Chroot()

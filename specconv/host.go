@@ -22,7 +22,7 @@ type Host struct {
 
 	PreserveFDs   int  // descriptors 3.. that the container's process keeps
 	StartGate     bool // wait on a listening socket for `start`; otherwise the gate on the parent's socket is the last
-	NoPivot       bool
+	NoPivot       bool // CompileExec: the root is not what is on top in the mount namespace
 	NoNewKeyring  bool
 	HostMounts    []string // proc and sysfs mounts of the host that must not show through without pivot_root
 	Env           []string // the process's environment, complete but for ListenPid

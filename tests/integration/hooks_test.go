@@ -167,6 +167,22 @@ func TestHooks(t *testing.T) {
 	})
 }
 
+// Where the root does not change by pivot_root, a createContainer hook sees the host as well.
+func TestHookNoPivot(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the host's mounts, which have to be detached, are locked in a user namespace")
+		b := newBundle(t, v)
+		b.hook("createContainer")
+		b.facts("--no-pivot")
+		all := b.ran()
+		if len(all) != 1 {
+			t.Fatalf("%d hooks have run", len(all))
+		}
+		equal(t, "cwd", all[0].Cwd, b.path("rootfs"))
+		includes(t, "the root directory", all[0].Root, "usr", "!inside")
+	})
+}
+
 func keys(m map[string]string) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for k := range m {
