@@ -76,7 +76,8 @@ type RunOptions struct {
 	Detach bool
 	// Keep leaves the stopped container in place after a run that was not detached.
 	Keep bool
-	// NoSubreaper leaves orphans of the container to whoever adopts them now, instead of to this process.
+	// NoSubreaper leaves orphans of the container to whoever adopts them now, instead of to this process, which otherwise reaps every
+	// child that it has while it waits in the foreground. So does Exec.
 	NoSubreaper bool
 	// OnConsole is given the master of the console before the program starts, if it has a terminal and runs in the
 	// foreground. The callee owns the file from then on; an error ends the container.

@@ -80,7 +80,7 @@ func (r *Runtime) Exec(o ExecOptions) (exit int, err error) {
 		return 0, nil
 	}
 	forwardSignals(x.child, x.incoming)
-	status, err := waitFor(x.child)
+	status, err := waitFor(x.child, true)
 	if err != nil {
 		return -1, err
 	}

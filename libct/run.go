@@ -59,15 +59,15 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	}
 	told := k.forwardAll()
 	forwardSignals(k.process, incoming)
-	oom := o.Keep && k.c.watchOOM(int(k.process.Pidfd.Fd()))
-	status, err := waitFor(k.process)
+	oom := k.watchOOM(o.Keep)
+	status, err := waitFor(k.process, !o.NoSubreaper)
 	told()
 	if err != nil {
 		return -1, err
 	}
 	stopPoint("run-ended")
 	if o.Keep {
-		k.c.noteEnd(&End{Known: true, Status: status, OOMKilled: oom || k.c.oomKilled()}, endPatience)
+		k.c.noteEnd(&End{Known: true, Status: status, OOMKilled: oom() || k.c.oomKilled()}, endPatience)
 		k.release()
 		return exitStatus(status), nil
 	}
@@ -82,6 +82,16 @@ func (k *creation) listenNotify() (err error) {
 	}
 	k.notify, err = k.c.listenNotify(k.process.Pid, mainPid)
 	return err
+}
+
+// watchOOM begins to watch for lack of memory, beside the wait for the end, and returns what tells after it whether there was any.
+func (k *creation) watchOOM(wanted bool) (killed func() bool) {
+	if !wanted || k.c.rec.Cgroup.Unit == "" {
+		return func() bool { return false }
+	}
+	told := make(chan bool, 1)
+	go func() { told <- k.c.watchOOM(int(k.process.Pidfd.Fd())) }()
+	return func() bool { return <-told }
 }
 
 // forwardAll passes on what the container tells the service manager beside everything else, and returns what waits for the end of
@@ -133,9 +143,13 @@ func forwardSignals(p *nsenter.Process, signals <-chan os.Signal) {
 	}()
 }
 
-// waitFor waits for the end of a process.
-func waitFor(p *nsenter.Process) (unix.WaitStatus, error) {
-	status, err := p.Wait()
+// waitFor waits for the end of a process, and as a subreaper for that of all orphans until then.
+func waitFor(p *nsenter.Process, subreaper bool) (unix.WaitStatus, error) {
+	wait := p.Wait
+	if subreaper {
+		wait = p.WaitReaping
+	}
+	status, err := wait()
 	if err != nil {
 		return 0, fmt.Errorf("wait for the program: %w", err)
 	}

@@ -142,11 +142,17 @@ func spawnHint(err error) string {
 }
 
 // Wait reaps the process and returns its wait status; another process that the plan has forked is not waited for.
-func (p *Process) Wait() (syscall.WaitStatus, error) {
+func (p *Process) Wait() (syscall.WaitStatus, error) { return p.wait(p.Pid) }
+
+// WaitReaping is Wait for a subreaper (PR_SET_CHILD_SUBREAPER): whatever child of ours ends before the process is reaped as well. An
+// orphan of a container that nobody waits for counts against its limit of processes for ever.
+func (p *Process) WaitReaping() (syscall.WaitStatus, error) { return p.wait(-1) }
+
+func (p *Process) wait(which int) (syscall.WaitStatus, error) {
 	var status syscall.WaitStatus
 	for {
-		_, err := syscall.Wait4(p.Pid, &status, 0, nil)
-		if err != syscall.EINTR {
+		pid, err := syscall.Wait4(which, &status, 0, nil)
+		if err != syscall.EINTR && (err != nil || pid == p.Pid) {
 			return status, err
 		}
 	}

@@ -4,7 +4,7 @@
  *
  *   inside facts [PROBE...]     print everything that a process can find out about itself, as one JSON object
  *   inside hook FILE [exit N | sleep N | flood]     as a hook: append the state, arguments, namespaces to FILE
- *   inside exit N | die SIGNAL | cat | wait | deny | children N | storm N | signals | say WORD | hog | notify WORD...
+ *   inside exit N | die SIGNAL | cat | wait | deny | children N | storm N | orphans N | signals | say WORD | hog | notify WORD...
  *
  * A probe is OPERATION:PATH and prints "ok", what it has read, or the name of the errno.
  */
@@ -112,6 +112,39 @@ static int forks(int n, int stay)
 	return 0;
 }
 
+/* orphans leaves n processes behind, one after the other, and waits for each until somebody has reaped it. */
+static int orphans(int n)
+{
+	for (int i = 0; i < n; i++) {
+		int pids[2], parent[2];
+		pid_t orphan;
+		if (pipe(pids) || pipe(parent))
+			return 98;
+		pid_t child = fork();
+		if (!child) {
+			if ((orphan = fork())) {
+				write(pids[1], &orphan, sizeof orphan);
+				_exit(0);
+			}
+			close(parent[1]);
+			_exit(read(parent[0], big, 1)); /* until the parent has ended, too */
+		}
+		waitpid(child, 0, 0);
+		if (read(pids[0], &orphan, sizeof orphan) != sizeof orphan || orphan < 0)
+			return 98;
+		for (int fd = 0; fd < 2; fd++) {
+			close(pids[fd]);
+			close(parent[fd]);
+		}
+		for (int tries = 0; !kill(orphan, 0); tries++) {
+			if (tries == 1000)
+				return puts("not reaped") < 0;
+			usleep(10000);
+		}
+	}
+	return puts("reaped") < 0;
+}
+
 /* bomb has n processes of which each makes another and ends, for ever. */
 static int bomb(int n)
 {
@@ -190,6 +223,8 @@ int main(int argc, char **argv, char **envp)
 	}
 	if (!strcmp(verb, "children") || !strcmp(verb, "storm"))
 		return forks(atoi(word), verb[0] == 'c');
+	if (!strcmp(verb, "orphans"))
+		return orphans(atoi(word));
 	if (!strcmp(verb, "bomb"))
 		return bomb(atoi(word));
 	if (!strcmp(verb, "signals"))

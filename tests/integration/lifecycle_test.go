@@ -229,6 +229,22 @@ func TestSharedPidNamespace(t *testing.T) {
 	})
 }
 
+// Without a pid namespace of its own a container's orphans become children of the command in the foreground. Nobody else reaps them,
+// and one that is not reaped counts against the limit of processes.
+func TestOrphans(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		without(b, specs.PIDNamespace)
+		b.Process.Args = []string{"/inside", "orphans", "5"}
+		equal(t, "run", b.run().String(), result{stdout: "reaped\n"}.String())
+		equal(t, "run --keep", b.run("--keep").String(), result{stdout: "reaped\n"}.String())
+		b.must("delete", b.id)
+		b.adopt(b.detached("wait"))
+		equal(t, "exec", b.must("exec", b.id, "/inside", "orphans", "5"), "reaped\n")
+		b.must("delete", "--force", b.id)
+	})
+}
+
 func TestListAndPs(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
