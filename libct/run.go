@@ -37,10 +37,9 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 	}
 	k.netDevices.close()
 	stopPoint("run-started")
-	if k.c.rec.Poststart {
-		if err := r.runHooks(k.c, "poststart"); err != nil {
-			return -1, k.undo(err)
-		}
+	if err := k.c.poststart(); err != nil {
+		k.release()
+		return -1, err
 	}
 	if o.Detach && k.notify == nil {
 		k.release()

@@ -66,7 +66,7 @@ func (r *Runtime) Start(id string) error {
 	if err := gone(linux.Unlinkat(c.dir, gateSocket, 0)); err != nil {
 		return fmt.Errorf("remove the start gate %s: %w", c.path(gateSocket), err)
 	}
-	if err := c.afterStart(); err != nil {
+	if err := c.poststart(); err != nil {
 		return err
 	}
 	return ready.await()
@@ -128,15 +128,26 @@ type hookError struct{ error }
 
 func (e *hookError) Unwrap() error { return e.error }
 
-// afterStart runs the poststart hooks.
-func (c *container) afterStart() error {
+// poststart runs the poststart hooks, and removes the container if one fails. It is complete and they may work on it by any command, so
+// the lock is given up for them.
+func (c *container) poststart() error {
 	if !c.rec.Poststart {
 		return nil
 	}
-	if err := c.r.runHooks(c, "poststart"); err != nil {
-		return c.undoStart(err)
+	if err := linux.Unlock(c.dir); err != nil {
+		return err
 	}
-	return nil
+	err := c.r.runHooks(c, "poststart")
+	if err == nil {
+		return nil
+	}
+	switch locked := c.acquire(unix.LOCK_EX, c.r.wait); {
+	case errors.Is(locked, ErrNotExist):
+		return err // somebody was faster
+	case locked != nil:
+		return fmt.Errorf("%w; and remove the container: %w", err, locked)
+	}
+	return c.undoStart(err)
 }
 
 // undoStart stops and removes a container one of whose hooks has failed (runtime.md#lifecycle, steps 7 and 9).

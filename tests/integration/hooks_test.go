@@ -277,3 +277,50 @@ func TestFailingHooks(t *testing.T) {
 		})
 	})
 }
+
+// The container runs when its poststart hooks do, and they may be commands on it.
+func TestPoststartCommands(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		for _, verb := range []string{"start", "run"} {
+			t.Run(verb, func(t *testing.T) {
+				b := newBundle(t, v)
+				b.Process.Args = []string{"/inside", "wait"}
+				command := func(args ...string) {
+					h := b.hook("poststart")
+					h.Path, h.Args, h.Timeout = env.husk, slices.Concat([]string{"husk", "--root", b.root}, args), value(5)
+				}
+				begin := func() (r result) {
+					b.save()
+					if verb == "run" {
+						return b.husk("run", "--detach", "--bundle", b.dir, b.id)
+					}
+					b.must("create", "--bundle", b.dir, b.id)
+					return b.husk("start", b.id)
+				}
+				command("exec", b.id, "/inside", "exit", "0")
+				command("pause", b.id)
+				command("resume", b.id)
+				equal(t, "hooks that succeed", begin().status, 0)
+				b.status("running")
+				b.must("delete", "--force", b.id)
+
+				fails := func(words string) {
+					t.Helper()
+					if r := begin(); r.status != 1 || !strings.Contains(r.stderr, words) {
+						t.Errorf("%v; want %q", r, words)
+					}
+					b.fails(1, "container does not exist", "state", b.id)
+				}
+				command("exec", b.id, "/inside", "exit", "3")
+				fails("error running poststart hook #3: exit status 3")
+				b.Hooks.Poststart = b.Hooks.Poststart[:2] // it stays paused
+				b.hook("poststart", "exit", "1")
+				fails("error running poststart hook #2: exit status 1")
+				b.Hooks.Poststart = b.Hooks.Poststart[:0]
+				command("delete", "--force", b.id)
+				b.hook("poststart", "exit", "1")
+				fails("error running poststart hook #1: exit status 1")
+			})
+		}
+	})
+}
