@@ -65,12 +65,8 @@ func (r *Runtime) Run(o RunOptions) (exit int, err error) {
 		return -1, err
 	}
 	stopPoint("run-ended")
-	if o.Keep {
-		k.c.noteEnd(&End{Known: true, Status: status, OOMKilled: oom() || k.c.oomKilled()}, endPatience)
-		k.release()
-		return exitStatus(status), nil
-	}
-	return exitStatus(status), k.finish()
+	k.finish(o.Keep, &End{Known: true, Status: status, OOMKilled: oom()})
+	return exitStatus(status), nil
 }
 
 // listenNotify makes the socket for what the container has to tell the service manager.
@@ -104,9 +100,23 @@ func (k *creation) forwardAll() (wait func()) {
 	return func() { k.r.awaitNotify(k.notify, pidfd) }
 }
 
-// finish removes a container whose program has ended in the foreground, unless somebody else was faster.
-func (k *creation) finish() error {
+// finish removes a container whose program has ended in the foreground, or writes its end down if it is to be kept. How the program has
+// ended is what the caller waits for: that the container can't be removed is no more than a warning.
+func (k *creation) finish(keep bool, end *End) {
 	defer k.release()
+	if !keep {
+		err := k.remove()
+		if err == nil {
+			return
+		}
+		k.r.warn("%v; the container stays, delete it later", err)
+	}
+	end.OOMKilled = end.OOMKilled || k.c.oomKilled()
+	k.c.noteEnd(end, endPatience)
+}
+
+// remove removes a container that has stopped, unless somebody else was faster.
+func (k *creation) remove() error {
 	err := k.c.acquire(unix.LOCK_EX, k.r.wait)
 	if errors.Is(err, ErrNotExist) {
 		return nil

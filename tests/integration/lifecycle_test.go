@@ -245,6 +245,35 @@ func TestOrphans(t *testing.T) {
 	})
 }
 
+// The exit status of run is that of the program also where the container can't be removed after it.
+func TestRunThatStays(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		b := newBundle(t, v)
+		b.Process.Args = []string{"/inside", "wait"}
+		b.save()
+		out := b.pipe()
+		cmd := b.command("run", "--bundle", b.dir, b.id)
+		cmd.Stdout, cmd.Stderr = out.w, out.w
+		b.spawn(cmd)
+		out.w.Close()
+		out.expect("ready\n")
+		b.makeDirs("state/" + b.id + "/strange/1/2/3/4/5/6/7/8/9") // deeper than anything that husk makes
+		b.must("kill", b.id, "USR1")
+		equal(t, "exit status", wait(t, cmd), 110)
+		if said := out.rest(); !strings.Contains(said, "strange: is a directory; the container stays, delete it later") {
+			t.Errorf("said %q", said)
+		}
+		b.status("stopped")
+		if s := b.must("state", b.id); !strings.Contains(s, `"exitStatus": 110`) {
+			t.Error(s)
+		}
+		if err := os.RemoveAll(b.path("state/" + b.id + "/strange")); err != nil {
+			t.Fatal(err)
+		}
+		b.must("delete", b.id)
+	})
+}
+
 func TestListAndPs(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
