@@ -15,6 +15,7 @@ import (
 
 	"husk/internal/linux"
 	"husk/nsenter"
+	"husk/specconv"
 )
 
 // diagnose adds to a failed execve what its errno does not say: the file exists and the kernel says ENOENT because its
@@ -53,6 +54,8 @@ var hints = []struct {
 	errno unix.Errno
 	text  string
 }{
+	{specconv.StepEnterPids, unix.EAGAIN, "a limit on the number of processes is reached: /linux/resources/pids/limit, RLIMIT_NPROC or kernel.pid_max"},
+	{specconv.StepEnterPids, unix.ENOMEM, "its first process has ended"}, // fork's way to say so: pid_namespaces(7)
 	{"open file system", unix.ENODEV, "the kernel does not know this file system; is its module loaded?"},
 	{"open source", unix.ELOOP, hintLink},
 	{"open file system", unix.EPERM, "a container may not mount this file system"},

@@ -21,6 +21,18 @@ func TestLimitsHold(t *testing.T) {
 	})
 }
 
+// Where the container may have no more processes an exec says so.
+func TestExecAtLimit(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsController(t, "pids")
+		b := newBundle(t, v)
+		b.Linux.Resources.Pids = &specs.LinuxPids{Limit: value[int64](3)}
+		b.detached("children", "2")
+		b.fails(255, "a limit on the number of processes is reached", "exec", b.id, "/inside", "exit", "0")
+		b.must("delete", "--force", b.id)
+	})
+}
+
 // What a start has used up and the kernel has yet to free does not count: with 160 KiB, which is hardly more than the kernel objects of
 // the default configuration and the program itself, every start works. It was one of ten while nothing waited for the kernel.
 func TestLowMemory(t *testing.T) {
