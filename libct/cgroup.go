@@ -17,7 +17,11 @@ func (k *creation) makeCgroup() (err error) {
 	rec := &k.c.rec
 	rec.OCIVersion, rec.Bundle, rec.Rootfs, rec.Annotations = k.spec.Version, k.o.Bundle, k.host.Rootfs, k.spec.Annotations
 	rec.OwnPidns = specconv.IsNew(k.spec, specs.PIDNamespace)
-	rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace)
+	if rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace); rec.HostMount {
+		if rec.RootMount, err = mountAt(rec.Rootfs); err != nil {
+			return fmt.Errorf("/root/path: look at the mount of rootfs %q: %w", rec.Rootfs, err)
+		}
+	}
 	rec.NoKeyring, rec.Listener = k.o.NoNewKeyring, hasListener(k.host)
 	if h := k.spec.Hooks; h != nil {
 		rec.Poststart, rec.Poststop = len(h.Poststart) > 0, len(h.Poststop) > 0

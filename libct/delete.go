@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"husk/internal/linux"
+	"husk/plan"
 )
 
 // Delete removes container id and all it has on the host: processes, cgroup,
@@ -152,12 +155,27 @@ func (c *container) end(force bool, deadline time.Time) error {
 	return nil
 }
 
-// unmountHost takes the root off the host's mount table, where a container without a mount namespace has it.
+// unmountHost takes the root off the host's mount table, where a container without a mount namespace has it. What it lies on is the
+// caller's, who has mounted an image there before.
 func (c *container) unmountHost() {
 	same, err := c.sameBoot() // what is mounted there today may be somebody else's
-	if c.rec.HostMount && c.rec.Rootfs != "" && err == nil && same {
-		if err := unix.Unmount(c.rec.Rootfs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
-			c.r.warn("unmount %s: %v", c.rec.Rootfs, err)
-		}
+	if !c.rec.HostMount || c.rec.Rootfs == "" || err != nil || !same {
+		return
 	}
+	if at, err := mountAt(c.rec.Rootfs); err == nil && at == c.rec.RootMount {
+		return // it has not been mounted, or is no longer
+	}
+	if err := unix.Unmount(c.rec.Rootfs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
+		c.r.warn("unmount %s: %v", c.rec.Rootfs, err)
+	}
+}
+
+// mountAt returns the id of the mount that a directory of the host lies on.
+func mountAt(dir string) (uint64, error) {
+	fd, err := linux.Openat(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	return linux.MountID(fd, plan.StatxMount)
 }

@@ -50,14 +50,15 @@ type record struct {
 	BootID      string // of the boot it belongs to; "": the record itself does not outlive a boot
 	Cgroup      cgroups.State
 	Resctrl     resctrl.Group
-	OwnPidns    bool // it has a pid namespace of its own, so its end is the end of all in it
-	Rootless    bool // its cgroup may be missing for want of permission
-	Poststart   bool // config.json has poststart hooks
-	Poststop    bool // config.json has poststop hooks
-	HostMount   bool // no mount namespace: the root is mounted on the host, delete unmounts it
-	NoKeyring   bool // --no-new-keyring
-	Listener    bool // the filter has a listener, which start hands over
-	End         End  // with phase stopped
+	OwnPidns    bool   // it has a pid namespace of its own, so its end is the end of all in it
+	Rootless    bool   // its cgroup may be missing for want of permission
+	Poststart   bool   // config.json has poststart hooks
+	Poststop    bool   // config.json has poststop hooks
+	HostMount   bool   // no mount namespace: the root is mounted on the host, delete unmounts it
+	RootMount   uint64 // id of the mount that it comes on top of then; 0: not known
+	NoKeyring   bool   // --no-new-keyring
+	Listener    bool   // the filter has a listener, which start hands over
+	End         End    // with phase stopped
 	Asked       asked
 	Mounts      []specconv.AddedMount // by AddMounts, in this order
 
@@ -102,6 +103,9 @@ func (rec *record) append(dst []byte) []byte {
 	dst = appendBool(dst, "poststart", rec.Poststart)
 	dst = appendBool(dst, "poststop", rec.Poststop)
 	dst = appendBool(dst, "host_mount", rec.HostMount)
+	if rec.HostMount {
+		dst = appendUint(dst, "root_mount", rec.RootMount)
+	}
 	dst = appendBool(dst, "no_new_keyring", rec.NoKeyring)
 	dst = appendBool(dst, "seccomp_listener", rec.Listener)
 	if rec.Phase == phaseStopped {
@@ -226,8 +230,6 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Bool(d, &rec.Poststart)
 	case "poststop":
 		return jsonscan.Bool(d, &rec.Poststop)
-	case "host_mount":
-		return jsonscan.Bool(d, &rec.HostMount)
 	case "no_new_keyring":
 		return jsonscan.Bool(d, &rec.NoKeyring)
 	case "seccomp_listener":
@@ -247,9 +249,13 @@ func (rec *record) field(d *jsonscan.Decoder, key string) error {
 	return rec.placeField(d, key)
 }
 
-// placeField reads where the container's processes are kept.
+// placeField reads where the container's processes and its root are kept.
 func (rec *record) placeField(d *jsonscan.Decoder, key string) error {
 	switch key {
+	case "host_mount":
+		return jsonscan.Bool(d, &rec.HostMount)
+	case "root_mount":
+		return jsonscan.Uint(d, &rec.RootMount)
 	case "intel_rdt_path":
 		return jsonscan.Text(d, &rec.Resctrl.Path)
 	case "intel_rdt_mon_path":

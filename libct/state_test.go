@@ -49,6 +49,7 @@ func fullRecord() record {
 		Poststart: true,
 		Poststop:  true,
 		HostMount: true,
+		RootMount: 1<<63 + 5,
 		NoKeyring: true,
 		Listener:  true,
 		Mounts:    []specconv.AddedMount{{Destination: "/a \"b\"", ID: 1<<63 + 1, Source: "/srv/\"s\""}, {Destination: "/c", ID: 2}},

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 type namespaceKind struct {
@@ -222,6 +223,37 @@ func join(b *bundle, kind specs.LinuxNamespaceType, path string) {
 
 func without(b *bundle, kind specs.LinuxNamespaceType) {
 	b.Linux.Namespaces = slices.DeleteFunc(b.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == kind })
+}
+
+// Without a mount namespace the root is mounted on the host and unmounted at the end. What the caller has mounted there, an image mostly,
+// stays, also where the container never came to its own.
+func TestMountedImage(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "it has the mounts of the host")
+		b := newBundle(t, v)
+		without(b, specs.MountNamespace)
+		b.Linux.MaskedPaths, b.Linux.ReadonlyPaths, b.Linux.RootfsPropagation = nil, nil, ""
+		b.Process.Args = []string{"/inside", "exit", "0"}
+		b.makeDirs("image")
+		b.Root.Path = b.path("image")
+		mount := func() error { return unix.Mount(b.path("rootfs"), b.Root.Path, "", unix.MS_BIND, "") }
+		if err := v.do(mount); err != nil {
+			t.Fatal(err)
+		}
+		defer v.do(func() error { return unix.Unmount(b.Root.Path, unix.MNT_DETACH) })
+		before := take(v)
+		stays := func(when string, r result, status int) {
+			t.Helper()
+			if now := take(v); r.status != status || now.mounts != before.mounts {
+				t.Errorf("%s: %v, mounts before:\n%s\nand now:\n%s", when, r, before.mounts, now.mounts)
+			}
+		}
+		stays("a run", b.run(), 0)
+		b.Process.Args = []string{"/nowhere"}
+		stays("no program", b.run(), 1)
+		b.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "4000"}
+		stays("no cgroup", b.run(), 1)
+	})
 }
 
 // A network namespace that is kept by a bind mount, as CNI does it.
