@@ -17,6 +17,11 @@ func (k *creation) makeCgroup() (err error) {
 	rec := &k.c.rec
 	rec.OCIVersion, rec.Bundle, rec.Rootfs, rec.Annotations = k.spec.Version, k.o.Bundle, k.host.Rootfs, k.spec.Annotations
 	rec.OwnPidns = specconv.IsNew(k.spec, specs.PIDNamespace)
+	st, err := stat(rec.Rootfs)
+	if err != nil {
+		return fmt.Errorf("/root/path: look at rootfs %q: %w", rec.Rootfs, err)
+	}
+	rec.RootDev, rec.RootIno = st.Dev, st.Ino
 	if rec.HostMount = !specconv.Has(k.spec, specs.MountNamespace); rec.HostMount {
 		if rec.RootMount, err = mountAt(rec.Rootfs); err != nil {
 			return fmt.Errorf("/root/path: look at the mount of rootfs %q: %w", rec.Rootfs, err)

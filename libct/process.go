@@ -2,7 +2,6 @@ package libct
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -101,22 +100,27 @@ func addCapabilities(old *specs.LinuxCapabilities, names []string) *specs.LinuxC
 var upwards = strings.Repeat("/..", 64)
 
 // openRootDir opens the container's root: that of its mount namespace, or, where that is not its own or not yet, the one that its init has.
+//
+// The way up leads out of the container where its init was given a directory of another mount namespace, by a service that passes
+// descriptors on, and has made it its root: then to the host's root. So what is found there has to be what the container was made of.
 func (c *container) openRootDir() (*os.File, error) {
 	inits := "/proc/" + strconv.Itoa(c.rec.Pid) + "/root"
-	name := inits + upwards
-	if c.rec.HostMount || c.rec.Phase == phaseCreating {
-		name = inits
+	if !c.rec.HostMount && c.rec.Phase != phaseCreating {
+		fd, err := linux.Openat(unix.AT_FDCWD, inits+upwards, unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err == nil {
+			st, err := linux.Fstat(fd)
+			if err == nil && st.Dev == c.rec.RootDev && st.Ino == c.rec.RootIno {
+				return os.NewFile(uintptr(fd), inits), nil
+			}
+			unix.Close(fd)
+		}
 	}
-	fd, err := linux.Openat(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if errors.Is(err, unix.EACCES) { // a user's rights may end on the way
-		name = inits
-		fd, err = linux.Openat(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0)
-	}
+	fd, err := linux.Openat(unix.AT_FDCWD, inits, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if linux.NoProcess(err) {
 		return nil, errStopped // it has ended since we looked
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the root of container %s: %w", c.id, cause(err))
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return os.NewFile(uintptr(fd), inits), nil
 }

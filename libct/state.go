@@ -56,9 +56,11 @@ type record struct {
 	Poststop    bool   // config.json has poststop hooks
 	HostMount   bool   // no mount namespace: the root is mounted on the host, delete unmounts it
 	RootMount   uint64 // id of the mount that it comes on top of then; 0: not known
-	NoKeyring   bool   // --no-new-keyring
-	Listener    bool   // the filter has a listener, which start hands over
-	End         End    // with phase stopped
+	RootDev     uint64 // device and inode of Rootfs, by which the container's root is known again; 0: not known
+	RootIno     uint64
+	NoKeyring   bool // --no-new-keyring
+	Listener    bool // the filter has a listener, which start hands over
+	End         End  // with phase stopped
 	Asked       asked
 	Mounts      []specconv.AddedMount // by AddMounts, in this order
 
@@ -106,6 +108,8 @@ func (rec *record) append(dst []byte) []byte {
 	if rec.HostMount {
 		dst = appendUint(dst, "root_mount", rec.RootMount)
 	}
+	dst = appendUint(dst, "root_dev", rec.RootDev)
+	dst = appendUint(dst, "root_ino", rec.RootIno)
 	dst = appendBool(dst, "no_new_keyring", rec.NoKeyring)
 	dst = appendBool(dst, "seccomp_listener", rec.Listener)
 	if rec.Phase == phaseStopped {
@@ -256,6 +260,10 @@ func (rec *record) placeField(d *jsonscan.Decoder, key string) error {
 		return jsonscan.Bool(d, &rec.HostMount)
 	case "root_mount":
 		return jsonscan.Uint(d, &rec.RootMount)
+	case "root_dev":
+		return jsonscan.Uint(d, &rec.RootDev)
+	case "root_ino":
+		return jsonscan.Uint(d, &rec.RootIno)
 	case "intel_rdt_path":
 		return jsonscan.Text(d, &rec.Resctrl.Path)
 	case "intel_rdt_mon_path":

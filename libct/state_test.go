@@ -50,6 +50,8 @@ func fullRecord() record {
 		Poststop:  true,
 		HostMount: true,
 		RootMount: 1<<63 + 5,
+		RootDev:   1<<63 + 6,
+		RootIno:   1<<63 + 7,
 		NoKeyring: true,
 		Listener:  true,
 		Mounts:    []specconv.AddedMount{{Destination: "/a \"b\"", ID: 1<<63 + 1, Source: "/srv/\"s\""}, {Destination: "/c", ID: 2}},

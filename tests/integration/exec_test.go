@@ -274,6 +274,45 @@ func TestExecAfterChroot(t *testing.T) {
 	})
 }
 
+// A container whose root is a directory of the host's, which it was given as a descriptor, gets no further with the help of husk.
+func TestExecAfterEscape(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the directory is on the way of others")
+		b := newBundle(t, v)
+		caps := []string{"CAP_SYS_CHROOT"}
+		b.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+		b.makeDirs("data/deep")
+		data, err := os.Open(b.path("data/deep"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer data.Close()
+		b.Process.Args = []string{"/inside", "chroot", "/proc/self/fd/3"}
+		b.save()
+		out := b.pipe()
+		cmd := b.command("run", "--detach", "--preserve-fds", "1", "--bundle", b.dir, b.id)
+		cmd.Stdout, cmd.ExtraFiles = out.w, []*os.File{data}
+		b.spawn(cmd)
+		out.w.Close()
+		equal(t, "run --detach", wait(t, cmd), 0)
+		out.expect("ready\n")
+		for _, options := range [][]string{{}, {"--cwd", b.path("data")}, {"--tty", "--detach"}} {
+			r := b.husk(slices.Concat([]string{"exec"}, options, []string{b.id, "/inside", "facts"})...)
+			if r.status == 0 && !strings.Contains(r.stdout, `"cwd":"/"`) {
+				t.Errorf("exec %v: %v", options, r)
+			}
+		}
+		made := "/made-by-" + b.id
+		b.write("mounts.json", `[{"destination": "`+made+`", "type": "tmpfs", "source": "tmpfs"}]`)
+		b.fails(1, "/mounts/0: mount ", "mounts", "add", b.id, b.path("mounts.json"))
+		if _, err := os.Stat(made); !os.IsNotExist(err) {
+			os.Remove(made)
+			t.Errorf("%s on the host: %v", made, err)
+		}
+		b.must("delete", "--force", b.id)
+	})
+}
+
 // A container that has passed a controller on to cgroups below its own can't have processes in that any more.
 func TestExecBesideInit(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
