@@ -18,9 +18,13 @@ import (
 // dir is one cgroup directory. Its descriptor is opened on first use and stays until close.
 type dir struct {
 	path  string
-	fd    int  // -1: not open
-	above *dir // nil: path is the way; else the last part of it is, from there
+	fd    int    // -1: not open
+	above *dir   // nil: path is the way; else the last part of it is, from there
+	ino   uint64 // what it has to be to be opened; 0: anything
 }
+
+// errReplaced: somebody has removed a cgroup and given its name away.
+var errReplaced = fmt.Errorf("the container's is gone, another has its name: %w", unix.ENOENT)
 
 func newDir(p string) dir { return dir{path: p, fd: -1} }
 
@@ -52,7 +56,23 @@ func (d *dir) open() error {
 		return &os.PathError{Op: "open cgroup", Path: d.path, Err: err}
 	}
 	d.fd = fd
-	return nil
+	if d.ino == 0 {
+		return nil
+	}
+	ino, err := d.inode()
+	if err == nil && ino != d.ino {
+		err = &os.PathError{Op: "open cgroup", Path: d.path, Err: errReplaced}
+	}
+	if err != nil {
+		d.close()
+	}
+	return err
+}
+
+// same tells whether what is at the path is still the cgroup, if anything is.
+func (d *dir) same() bool {
+	var st unix.Stat_t
+	return d.ino == 0 || unix.Stat(d.path, &st) != nil || st.Ino == d.ino
 }
 
 func (d *dir) close() {

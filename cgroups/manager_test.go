@@ -271,7 +271,7 @@ func TestUndo(t *testing.T) {
 	})
 }
 
-// TestAnotherOfThatName deletes and kills by a record whose cgroup was replaced.
+// TestAnotherOfThatName does everything by a record whose cgroup was replaced.
 func TestAnotherOfThatName(t *testing.T) {
 	eachLayout(t, func(t *testing.T) {
 		cfg := &Config{Path: scratch(t)}
@@ -281,13 +281,62 @@ func TestAnotherOfThatName(t *testing.T) {
 		}
 		m := create(t, cfg)
 		cmd := place(t, m)
-		if err := errors.Join(old.Kill(), old.Delete(time.Second)); err != nil {
-			t.Error(err)
+		again, err := Load(old.State())
+		if err != nil {
+			t.Fatal(err)
 		}
-		if pids, err := m.Pids(false); err != nil || !slices.Equal(pids, []int{cmd.Process.Pid}) {
-			t.Errorf("the other's processes: %v, %v", pids, err)
+		for _, old := range []Manager{old, again} {
+			checkReplaced(t, old, m)
+			if pids, err := m.Pids(false); err != nil || !slices.Equal(pids, []int{cmd.Process.Pid}) {
+				t.Errorf("the other's processes: %v, %v", pids, err)
+			}
 		}
 	})
+}
+
+// checkReplaced: nothing is done to m, which has the name of the old one.
+func checkReplaced(t *testing.T, old, m Manager) {
+	t.Helper()
+	if err := errors.Join(old.Kill(), old.Delete(time.Second)); err != nil {
+		t.Error(err)
+	}
+	sub := func(paths []string) func() (*Placement, error) {
+		return func() (*Placement, error) { return old.PlaceSub(paths) }
+	}
+	for what, f := range map[string]func() (*Placement, error){"place": old.Place, "place in a sub-cgroup": sub([]string{"/"}), "place without one": sub(nil)} {
+		if p, err := f(); !isGone(err) || !strings.Contains(err.Error(), "another has its name") {
+			t.Errorf("%s: %v", what, err)
+			if err == nil {
+				p.Close()
+			}
+		}
+	}
+	for what, f := range map[string]func() error{
+		"set": func() error { return old.Set(resources(t, `{"memory":{"swap":-1}}`)) }, "freeze": func() error { return old.Freeze(true) },
+		"statistics": func() error { _, err := old.Stats(); return err },
+	} {
+		if err := f(); !isGone(err) || !strings.Contains(err.Error(), "another has its name") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := m.Freeze(true); err != nil {
+		t.Fatal(err)
+	}
+	if frozen, err := old.Frozen(); frozen || err != nil {
+		t.Errorf("it is taken for frozen: %v, %v", frozen, err)
+	}
+	if err := m.Freeze(false); err != nil {
+		t.Fatal(err)
+	}
+	if pids, err := old.Pids(true); len(pids) > 0 || err != nil && !isGone(err) {
+		t.Errorf("it is taken for the place of %v, %v", pids, err)
+	}
+	if w, err := old.WatchOOM(); w != nil || err != nil {
+		t.Errorf("it is watched: %v", err)
+	}
+	if n, err := old.OOMKills(); n != 0 || err != nil {
+		t.Errorf("processes killed: %d, %v", n, err)
+	}
 }
 
 // TestDeleteWaits removes a cgroup whose process is about to end.

@@ -19,7 +19,7 @@ type OOMWatch struct {
 
 func (m *v2) WatchOOM() (*OOMWatch, error) {
 	defer m.close()
-	if m.absent {
+	if m.absent || !m.same() {
 		return nil, nil
 	}
 	return watchEvents(m.path)
@@ -28,6 +28,9 @@ func (m *v2) WatchOOM() (*OOMWatch, error) {
 // WatchOOM looks for the controller in both trees.
 func (m *v1) WatchOOM() (*OOMWatch, error) {
 	defer m.close()
+	if !m.same() {
+		return nil, nil
+	}
 	if d := m.of("memory"); d != nil {
 		return watchControl(d.path)
 	}

@@ -1,7 +1,6 @@
 package cgroups
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -38,6 +37,9 @@ func (m *v1) Joins() (list []string) {
 
 // place opens the cgroup at the path that at gives for each hierarchy ("": none there).
 func (m *v1) place(at func(*group) string) (*Placement, error) {
+	if err := m.ours(); err != nil {
+		return nil, err
+	}
 	p := &Placement{Caller: m.caller}
 	for i := range m.groups {
 		g := &m.groups[i]
@@ -82,6 +84,10 @@ func (m *v2) PlaceSub(paths []string) (*Placement, error) {
 	}
 	sub, err := subPath(paths[0])
 	if err != nil {
+		return nil, err
+	}
+	defer m.close()
+	if err := m.open(); err != nil {
 		return nil, err
 	}
 	below := v2{dir: newDir(path.Join(m.path, sub))}
@@ -130,10 +136,12 @@ func (m *v2) PlaceBeside(pid int) (*Placement, error) {
 	}
 	own := where.find("")
 	p, err := within(m.path, own)
-	if err != nil {
-		if p = m.abandoned(own); p == "" {
-			return nil, err
-		}
+	defer m.close()
+	if gone := m.open(); gone != nil {
+		p, err = abandoned(own), gone
+	}
+	if p == "" {
+		return nil, err
 	}
 	beside := v2{dir: newDir(p)}
 	return beside.Place()
@@ -141,9 +149,8 @@ func (m *v2) PlaceBeside(pid int) (*Placement, error) {
 
 // abandoned finds the directory of a process that has left a cgroup that is gone by now, or "". A container that shares the host's cgroup
 // namespace and may write to its cgroups can have done that; then there is no other place for more of its processes, as in runc.
-func (m *v2) abandoned(own string) string {
-	var st unix.Stat_t
-	if err := unix.Stat(m.path, &st); !errors.Is(err, unix.ENOENT) || own == "" || strings.HasPrefix(own, "/..") {
+func abandoned(own string) string {
+	if own == "" || strings.HasPrefix(own, "/..") {
 		return ""
 	}
 	lay, err := detect(false)

@@ -16,7 +16,6 @@ import (
 // v1 manages the directories of one cgroup in all v1 hierarchies and, on a hybrid host, its twin in the cgroup2 tree.
 type v1 struct {
 	groups []group           // the twin, if there is one, comes first: clone-into-cgroup, kill and the populated event work on it
-	inode  uint64            // of groups[0]
 	caller map[string]string // see Placement
 	rules  *whitelist        // the device rules of an update
 }
@@ -59,11 +58,14 @@ func newV1(lay Layout, inner string, relative bool) (*v1, error) {
 }
 
 func loadV1(s State) *v1 {
-	m := &v1{inode: s.Inode}
+	m := &v1{}
 	for name, p := range s.Paths {
 		m.groups = append(m.groups, group{name: name, dir: newDir(p)})
 	}
 	m.sort()
+	if len(m.groups) > 0 {
+		m.groups[0].ino = s.Inode
+	}
 	return m
 }
 
@@ -146,7 +148,7 @@ func (m *v1) fill(cfg *Config) error {
 		if err := unix.Stat(m.groups[0].path, &st); err != nil {
 			return &os.PathError{Op: "stat cgroup", Path: m.groups[0].path, Err: err}
 		}
-		m.inode = st.Ino
+		m.groups[0].ino = st.Ino
 	}
 	return nil
 }
@@ -211,6 +213,9 @@ func (m *v1) setAnd(r *specs.LinuxResources, tell func() error) error {
 	if r == nil {
 		return nil
 	}
+	if err := m.ours(); err != nil {
+		return err
+	}
 	defer m.close()
 	u := new(undo)
 	err := m.limit(r, false, u)
@@ -247,7 +252,7 @@ func (m *v1) controlled() *dir {
 func (m *v1) Pids(recursive bool) ([]int, error) {
 	defer m.close()
 	d := m.list()
-	if d == nil {
+	if d == nil || !m.same() {
 		return nil, nil
 	}
 	if recursive {
@@ -300,6 +305,9 @@ func (m *v1) killStrays() error {
 }
 
 func (m *v1) Freeze(freeze bool) error {
+	if err := m.ours(); err != nil {
+		return err
+	}
 	defer m.close()
 	if d := m.of("freezer"); d != nil {
 		return d.freezeV1(freeze)
@@ -312,7 +320,7 @@ func (m *v1) Freeze(freeze bool) error {
 
 func (m *v1) Frozen() (bool, error) {
 	defer m.close()
-	if d := m.of("freezer"); d != nil {
+	if d := m.of("freezer"); d != nil && m.same() {
 		return d.frozenV1()
 	}
 	if d := m.twin(); d != nil {
@@ -323,7 +331,7 @@ func (m *v1) Frozen() (bool, error) {
 
 func (m *v1) OOMKills() (uint64, error) {
 	d := m.of("memory")
-	if d == nil {
+	if d == nil || !m.same() {
 		return 0, nil
 	}
 	defer m.close()
@@ -350,7 +358,10 @@ func (m *v1) Delete(timeout time.Duration) error {
 }
 
 func (m *v1) State() State {
-	s := State{Version: V1, Paths: make(map[string]string, len(m.groups)), Inode: m.inode}
+	s := State{Version: V1, Paths: make(map[string]string, len(m.groups))}
+	if len(m.groups) > 0 {
+		s.Inode = m.groups[0].ino
+	}
 	if m.twin() != nil {
 		s.Version = Hybrid
 	}
@@ -362,4 +373,13 @@ func (m *v1) State() State {
 	return s
 }
 
-func (m *v1) same() bool { return len(m.groups) == 0 || sameInode(m.groups[0].path, m.inode) }
+// same tells whether the directories are still those that Create made. Somebody may have removed them and given their name away.
+func (m *v1) same() bool { return len(m.groups) == 0 || m.groups[0].same() }
+
+// ours is same as an error, for what must not be done to another's.
+func (m *v1) ours() error {
+	if m.same() {
+		return nil
+	}
+	return &os.PathError{Op: "open cgroup", Path: m.groups[0].path, Err: errReplaced}
+}

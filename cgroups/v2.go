@@ -16,9 +16,8 @@ import (
 type v2 struct {
 	dir
 	mount, inner string // of a new cgroup: dir.path is mount/inner
-	inode        uint64
-	absent       bool  // rootless without permission: the container stays in the caller's cgroup
-	enableErr    error // why a controller could not be passed on to the cgroup
+	absent       bool   // rootless without permission: the container stays in the caller's cgroup
+	enableErr    error  // why a controller could not be passed on to the cgroup
 }
 
 var errAbsent = errors.New("use the container's cgroup: there is none, because a rootless caller had no permission to make one")
@@ -59,7 +58,7 @@ func (m *v2) fill(cfg *Config, used bool) (err error) {
 	if err := m.enable(); err != nil {
 		return err
 	}
-	if m.inode, err = m.dir.inode(); err != nil {
+	if m.ino, err = m.inode(); err != nil {
 		return err
 	}
 	r := cfg.Resources
@@ -139,8 +138,12 @@ func (m *v2) setAnd(r *specs.LinuxResources, tell func() error) error {
 		return errAbsent
 	}
 	defer m.close()
+	err := m.open()
+	if err != nil {
+		return err
+	}
 	u := new(undo)
-	err := m.limit(r, u)
+	err = m.limit(r, u)
 	if err == nil && len(r.Devices) > 0 {
 		var filter filterChange
 		filter, err = m.filterDevices(r.Devices, true)
@@ -214,13 +217,5 @@ func (m *v2) State() State {
 	if m.absent {
 		return State{Version: V2}
 	}
-	return State{Version: V2, Paths: map[string]string{"": m.path}, Inode: m.inode}
-}
-
-// same tells whether the directory is still the one that Create made. Someone may have removed it and given its name away.
-func (m *v2) same() bool { return sameInode(m.path, m.inode) }
-
-func sameInode(p string, want uint64) bool {
-	var st unix.Stat_t
-	return want == 0 || unix.Stat(p, &st) != nil || st.Ino == want
+	return State{Version: V2, Paths: map[string]string{"": m.path}, Inode: m.ino}
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,6 +91,51 @@ func TestMovedAway(t *testing.T) {
 			if err := v.remove(elsewhere); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// A container whose cgroup is gone has nothing to do with the one that has got its name since, and that with the unit of the name.
+func TestNameGivenAway(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "the processes are moved by root")
+		a, b := newBundle(t, v), newBundle(t, v)
+		a.detached("wait")
+		elsewhere := v.cgroup(a.id) + "-elsewhere"
+		if err := v.move(a, elsewhere, pids(a)...); err != nil {
+			t.Fatal(err)
+		}
+		if v.systemd {
+			for end := time.Now().Add(limit); a.unit("ActiveState") != "inactive"; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("the unit without processes is %s", a.unit("ActiveState"))
+				}
+			}
+		}
+		if err := v.remove(v.cgroup(a.id)); err != nil {
+			t.Fatal(err)
+		}
+		b.Linux.CgroupsPath = a.Linux.CgroupsPath
+		b.detached("children", "3")
+		equal(t, "processes", len(pids(a)), 0)
+		for _, args := range [][]string{{"pause", a.id}, {"update", "--pids-limit", "10", a.id}, {"events", "--stats", a.id}} {
+			a.fails(1, "another has its name", args...)
+		}
+		if r := a.husk("exec", a.id, "/inside", "exit", "3"); v.v2 {
+			equal(t, "exec", r.status, 3)
+		} else if r.status != 255 || !strings.Contains(r.stderr, "another has its name") {
+			t.Errorf("exec: %v", r)
+		}
+		a.must("kill", "--all", a.id, "TERM")
+		b.must("pause", b.id)
+		a.status("running")
+		b.status("paused")
+		a.must("delete", "--force", a.id)
+		b.must("resume", b.id)
+		equal(t, "processes", len(pids(b)), 4)
+		b.must("delete", "--force", b.id)
+		if err := v.remove(elsewhere); err != nil {
+			t.Error(err)
 		}
 	})
 }
