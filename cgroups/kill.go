@@ -3,7 +3,6 @@ package cgroups
 import (
 	"errors"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +19,8 @@ func (d *dir) killUnified() error {
 	return err
 }
 
-// killEach kills every process of the tree by pidfd. A pid can't be reused between the two calls into another's hands: after
-// pidfd_open the list is read once more, and only who is still listed is killed. It repeats until no new process is found,
-// which one round achieves when the tree is frozen.
+// killEach kills every process of the tree that is listed, and repeats until no new one is found, which one round achieves when the tree is
+// frozen.
 func (d *dir) killEach() error {
 	deadline := time.Now().Add(freezeTimeout)
 	seen := make(map[int]bool)
@@ -44,42 +42,11 @@ func (d *dir) killEach() error {
 		if len(fresh) == 0 {
 			return nil
 		}
-		if err := d.killListed(fresh); err != nil {
-			return err
+		if _, err := linux.SignalListed(fresh, unix.SIGKILL, d.allPids); err != nil && !isGone(err) {
+			return &os.PathError{Op: "kill processes of", Path: d.path, Err: err}
 		}
 		if time.Now().After(deadline) {
 			return &os.PathError{Op: "kill processes of", Path: d.path, Err: errors.New("they fork faster than they can be killed")}
 		}
 	}
-}
-
-func (d *dir) killListed(pids []int) error {
-	fds := make(map[int]int, len(pids))
-	defer func() {
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
-	}()
-	for _, pid := range pids {
-		switch fd, err := linux.PidfdOpen(pid); {
-		case err == nil:
-			fds[pid] = fd
-		case !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EINVAL): // EINVAL: a thread id, its leader is listed elsewhere
-			return &os.PathError{Op: "open pidfd of " + strconv.Itoa(pid) + " in", Path: d.path, Err: err}
-		}
-	}
-	still, err := d.allPids()
-	if err != nil && !isGone(err) {
-		return err
-	}
-	for _, pid := range still {
-		fd, ok := fds[pid]
-		if !ok {
-			continue
-		}
-		if err := linux.PidfdSendSignal(fd, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-			return &os.PathError{Op: "kill process " + strconv.Itoa(pid) + " of", Path: d.path, Err: err}
-		}
-	}
-	return nil
 }

@@ -424,6 +424,38 @@ func TestKillForks(t *testing.T) {
 	})
 }
 
+// TestKillMany kills more processes than a process may have descriptors.
+func TestKillMany(t *testing.T) {
+	eachLayout(t, func(t *testing.T) {
+		m := create(t, &Config{Path: scratch(t)})
+		p, err := m.Place()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		_ = inside(t, p, "i=0; while [ $i -lt 200 ]; do sleep 1000 >/dev/null 2>&1 </dev/null & i=$((i+1)); done")
+		d := newDir(m.State().Paths[""]) // where all are, in both layouts
+		defer d.close()
+		var before unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 170, Max: before.Max}); err != nil {
+			t.Fatal(err)
+		}
+		err = d.killEach()
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if err := m.Delete(5 * time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Who leaves the v2 tree of a hybrid host alone, as root in a container with all cgroups can, is still in the v1 hierarchies.
 func TestKillStrays(t *testing.T) {
 	eachLayout(t, func(t *testing.T) {
