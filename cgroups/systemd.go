@@ -39,6 +39,8 @@ type backend interface {
 	// told calls f, which tells systemd, and has the files as they were before where systemd writes others: the CPU quota with a period
 	// of its own if there is none.
 	told(f func() error) error
+	// same tells whether the cgroup has not been replaced by another of its name.
+	same() bool
 	// quota is the CPU quota of now, -1 for none, and the period in µs that counts where a quota comes without one.
 	quota() (int64, uint64)
 }
@@ -312,7 +314,11 @@ func (m *systemd) awake(r *specs.LinuxResources) *specs.LinuxResources {
 
 // Delete removes the cgroup first, which is the end of the scope, and then makes sure that systemd has noticed: the unit's
 // name is free for the next container when it returns. A systemd that can't be asked is no error as long as the cgroup is gone.
+// If the name is another container's by now, systemd has noticed long ago.
 func (m *systemd) Delete(timeout time.Duration) error {
+	if !m.same() {
+		return nil
+	}
 	bus, err := m.dial()
 	if err != nil {
 		m.awaitNotice()

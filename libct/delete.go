@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"husk/cgroups"
 	"husk/internal/linux"
 	"husk/plan"
 )
@@ -130,6 +131,13 @@ func (c *container) end(force bool, deadline time.Time) error {
 	if err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
 	}
+	if m != nil && !running { // most often there is nobody left to be killed
+		var busy *cgroups.BusyError
+		err := c.removeCgroup(m, 0)
+		if err == nil || errors.As(err, &busy) && len(busy.Pids) > 0 && c.heir() != "" {
+			m = nil
+		}
+	}
 	// The end of init is the end of its pid namespace, if it has one. What else
 	// may be in the cgroup is a half-made container or an exec that did not come
 	// to join.
@@ -146,12 +154,19 @@ func (c *container) end(force bool, deadline time.Time) error {
 	c.r.debug("the processes have ended")
 	stopPoint("delete-killed")
 	if m != nil {
-		if err := m.Delete(max(time.Until(deadline), 0)); err != nil {
+		if err := c.removeCgroup(m, max(time.Until(deadline), 0)); err != nil {
 			return fmt.Errorf("remove cgroup of container %s: %w%s", c.id, err, c.stuck(m))
 		}
-		c.r.debug("removed the cgroup")
-		stopPoint("delete-cgroup")
 	}
+	return nil
+}
+
+func (c *container) removeCgroup(m cgroups.Manager, wait time.Duration) error {
+	if err := m.Delete(wait); err != nil {
+		return err
+	}
+	c.r.debug("removed the cgroup")
+	stopPoint("delete-cgroup")
 	return nil
 }
 

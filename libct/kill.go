@@ -160,7 +160,7 @@ func (c *container) members() ([]int, cgroups.Manager, error) {
 	if err := c.acquire(unix.LOCK_SH, c.r.wait); err != nil {
 		return nil, nil, err
 	}
-	pids, err := m.Pids(true)
+	pids, err := c.inside(m)
 	if err != nil && !cgroupGone(err) {
 		return nil, nil, fmt.Errorf("list processes of container %s: %w", c.id, err)
 	}

@@ -22,7 +22,7 @@ func (r *Runtime) Pids(id string) ([]int, error) {
 		}
 		return []int{c.rec.Pid}, nil
 	}
-	pids, err := m.Pids(true)
+	pids, err := c.inside(m)
 	if err != nil && !cgroupGone(err) {
 		return nil, fmt.Errorf("list processes of container %s: %w", id, err)
 	}

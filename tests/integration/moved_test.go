@@ -95,6 +95,16 @@ func TestMovedAway(t *testing.T) {
 	})
 }
 
+// awaitNoUnit waits until systemd, if it has made the cgroup, has seen that nobody is in it.
+func (b *bundle) awaitNoUnit() {
+	b.t.Helper()
+	for end := time.Now().Add(limit); b.v.systemd && b.unit("ActiveState") != "inactive"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.t.Fatalf("the unit without processes is %s", b.unit("ActiveState"))
+		}
+	}
+}
+
 // A container whose cgroup is gone has nothing to do with the one that has got its name since, and that with the unit of the name.
 func TestNameGivenAway(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
@@ -105,13 +115,7 @@ func TestNameGivenAway(t *testing.T) {
 		if err := v.move(a, elsewhere, pids(a)...); err != nil {
 			t.Fatal(err)
 		}
-		if v.systemd {
-			for end := time.Now().Add(limit); a.unit("ActiveState") != "inactive"; time.Sleep(10 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("the unit without processes is %s", a.unit("ActiveState"))
-				}
-			}
-		}
+		a.awaitNoUnit()
 		if err := v.remove(v.cgroup(a.id)); err != nil {
 			t.Fatal(err)
 		}
@@ -136,6 +140,32 @@ func TestNameGivenAway(t *testing.T) {
 		b.must("delete", "--force", b.id)
 		if err := v.remove(elsewhere); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// The cgroup of a container that has stopped, or its name if systemd has removed it, is taken by the next that names it: the first has
+// nothing to do with it any more.
+func TestInheritedCgroup(t *testing.T) {
+	eachView(t, func(t *testing.T, v *view) {
+		v.needsRoot(t, "root waits for the end of units")
+		for _, args := range [][]string{{"delete"}, {"delete", "--force"}} {
+			a, b := newBundle(t, v), newBundle(t, v)
+			pid := a.detached("wait")
+			a.must("kill", a.id, "KILL")
+			a.gone(pid)
+			a.status("stopped")
+			a.awaitNoUnit()
+			b.Linux.CgroupsPath = a.Linux.CgroupsPath
+			b.root = a.root
+			b.detached("children", "3")
+			equal(t, "processes of the first", len(pids(a)), 0)
+			a.must("kill", "--all", a.id, "TERM")
+			a.must("kill", "--all", a.id, "KILL")
+			a.must(append(args, a.id)...)
+			b.status("running")
+			equal(t, "processes of the second", len(pids(b)), 4)
+			b.must("delete", "--force", b.id)
 		}
 	})
 }
