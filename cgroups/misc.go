@@ -104,7 +104,7 @@ func (c *convert) unified(files map[string]string) {
 			c.list = slices.DeleteFunc(c.list, func(s setting) bool { return s.file == name })
 		}
 		for line := range strings.SplitSeq(files[name], "\n") {
-			if line != "" {
+			if line = strings.TrimSpace(line); line != "" {
 				c.add(controller, name, line, at)
 			}
 		}

@@ -37,7 +37,7 @@ type backend interface {
 	// deviceProperties limit devices where systemd would undo what the files say.
 	deviceProperties(in []specs.LinuxDeviceCgroup) ([]property, error)
 	// told calls f, which tells systemd, and has the files as they were before where systemd writes others: the CPU quota with a period
-	// of its own if there is none.
+	// of its own if there is none, and whether all die together of a lack of memory, which can't be told after the start.
 	told(f func() error) error
 	// same tells whether the cgroup has not been replaced by another of its name.
 	same() bool

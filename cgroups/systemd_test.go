@@ -102,8 +102,15 @@ func TestProperties(t *testing.T) {
 		{"left to the files", `{"hugepageLimits":[{"pageSize":"2MB","limit":0}],"rdma":{"mlx5_1":{"hcaHandles":3}},"cpu":{"burst":5}}`, "", ""},
 		{
 			"unified", `{"unified":{"memory.high":"4096","memory.min":"max","cpu.max":"5000 10000","io.max":"8:0 rbps=5 wiops=max","io.weight":"default 50","cpu.weight.nice":"5","memory.oom.group":"1","cpuset.cpus":"1"}}`,
-			"error: unified", "IOWeight=50; MemoryHigh=4096; MemoryMin=" + most + "; AllowedCPUs=[2]; CPUQuotaPeriodUSec=10000; CPUQuotaPerSecUSec=500000; IOReadBandwidthMax=[[/dev/block/8:0 5]]; IOWriteIOPSMax=[[/dev/block/8:0 " + most + "]]",
+			"error: unified", "IOWeight=50; MemoryHigh=4096; MemoryMin=" + most + "; OOMPolicy=kill; AllowedCPUs=[2]; CPUQuotaPeriodUSec=10000; CPUQuotaPerSecUSec=500000; IOReadBandwidthMax=[[/dev/block/8:0 5]]; IOWriteIOPSMax=[[/dev/block/8:0 " + most + "]]",
 		},
+		{
+			"as the kernel reads it", `{"unified":{"memory.high":" 64M ","memory.low":"0x1000","memory.min":"1k\n","memory.swap.max":"max\n","memory.zswap.max":"3g","memory.zswap.writeback":"0","memory.oom.group":"0","cpu.max":"5000   10000","cpu.idle":"1 "}}`,
+			"error: unified", "MemoryHigh=67108864; MemoryLow=4096; MemoryMin=1024; MemorySwapMax=" + most + "; MemoryZSwapMax=3221225472; MemoryZSwapWriteback=false; CPUWeight=0; CPUQuotaPeriodUSec=10000; CPUQuotaPerSecUSec=500000",
+		},
+		{"no amount", `{"unified":{"memory.high":"64X"}}`, "error: unified", "error: /linux/resources/unified/memory.high"},
+		{"no amount but a unit", `{"unified":{"memory.high":"K"}}`, "error: unified", "error: neither a number nor max"},
+		{"too large", `{"unified":{"memory.high":"16E"}}`, "error: unified", "error: neither a number nor max"},
 		{"bad set", `{"cpu":{"cpus":"0-x"}}`, "", "error: /linux/resources/cpu/cpus"},
 		{"backward set", `{"cpu":{"cpus":"5-1"}}`, "", "error: 0-3,7"},
 		{"huge set", `{"cpu":{"cpus":"0-99999"}}`, "", "error: 0-3,7"},

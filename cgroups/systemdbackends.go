@@ -42,7 +42,9 @@ func (m *v2) settings(r *specs.LinuxResources, old bool) ([]setting, error) {
 // exact: it looks devices up by name when it is made, and leaves out those that are not there yet.
 func (m *v2) deviceProperties([]specs.LinuxDeviceCgroup) ([]property, error) { return nil, nil }
 
-func (m *v2) told(f func() error) error { return keeping(current(&m.dir, "cpu.max"), f) }
+func (m *v2) told(f func() error) error {
+	return keeping(current(&m.dir, "cpu.max", "memory.oom.group"), f)
+}
 
 func keeping(files *undo, f func() error) error {
 	if err := f(); err != nil {

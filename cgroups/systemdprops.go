@@ -42,6 +42,7 @@ var numbers = [...]known{
 	{"memory.high", "MemoryHigh"},
 	{"memory.max", "MemoryMax"},
 	{"memory.swap.max", "MemorySwapMax"},
+	{"memory.zswap.max", "MemoryZSwapMax"},
 	{"cpu.weight", "CPUWeight"},
 	// v1
 	{"memory.limit_in_bytes", "MemoryLimit"},
@@ -72,6 +73,7 @@ func propertyOf(list []known, file string) string {
 
 // unitConvert collects properties from settings.
 type unitConvert struct {
+	old     bool // the unit is there already
 	list    []property
 	devices map[string][]any // items of properties for devices
 	quota   *int64           // µs in each period, negative for none
@@ -88,7 +90,7 @@ func (m *systemd) properties(r *specs.LinuxResources, old bool) ([]property, err
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	c := unitConvert{devices: map[string][]any{}}
+	c := unitConvert{old: old, devices: map[string][]any{}}
 	v2 := m.State().Version == V2
 	for _, s := range list {
 		if err := c.add(&s, v2); err != nil {
@@ -114,7 +116,7 @@ func (c *unitConvert) add(s *setting, v2 bool) error {
 	case "cpu.max":
 		quota, period, _ := strings.Cut(s.value, " ")
 		c.setQuota(quota)
-		c.setPeriod(period)
+		c.setPeriod(strings.TrimSpace(period))
 	case "cpu.cfs_quota_us":
 		c.setQuota(s.value)
 	case "cpu.cfs_period_us":
@@ -145,11 +147,19 @@ func (c *unitConvert) add(s *setting, v2 bool) error {
 	case "blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device":
 		device, value, _ := strings.Cut(s.value, " ")
 		c.device(s.file, device, value)
+	case "memory.oom.group":
+		if s.value == "1" && !c.old { // from systemd 253 on, and only when the unit is made
+			c.set("OOMPolicy", "kill")
+		}
+	case "memory.zswap.writeback":
+		c.set("MemoryZSwapWriteback", s.value == "1")
 	default:
 		if name := propertyOf(numbers[:], s.file); name != "" {
-			if n, ok := parseLimit(s.value); ok {
-				c.set(name, n)
+			n, ok := parseAmount(s.value)
+			if !ok {
+				return fmt.Errorf("set %s: systemd has to know the limit, and %.64q is neither a number nor max", s.file, s.value)
 			}
+			c.set(name, n)
 		}
 	}
 	return nil
@@ -164,6 +174,20 @@ func parseLimit(s string) (uint64, bool) {
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
 	return n, err == nil
+}
+
+// parseAmount also reads what else the kernel takes for a number: 0x1000, or 64M.
+func parseAmount(s string) (uint64, bool) {
+	if n, ok := parseLimit(s); ok || s == "" {
+		return n, ok
+	}
+	if n, err := strconv.ParseUint(s, 0, 64); err == nil {
+		return n, true
+	}
+	last := len(s) - 1
+	shift := 10 * (1 + strings.IndexByte("kmgtpe", s[last]|0x20))
+	n, err := strconv.ParseUint(s[:last], 0, 64)
+	return n << shift, err == nil && shift > 0 && n<<shift>>shift == n
 }
 
 func (c *unitConvert) setQuota(s string) {

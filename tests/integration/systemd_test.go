@@ -238,6 +238,31 @@ func TestSystemdUnit(t *testing.T) {
 	})
 }
 
+// What systemd writes by itself is what the files of cgroup v2 were given, however that was written.
+func TestSystemdUnified(t *testing.T) {
+	systemdView(t, func(t *testing.T, v *view) {
+		if !v.v2 {
+			t.Skip("cgroup v1 has no such files")
+		}
+		b := newBundle(t, v)
+		b.Linux.Resources = &specs.LinuxResources{Unified: map[string]string{"memory.high": "64M", "cpu.max": "30000   60000", "memory.oom.group": "1"}}
+		b.detached("wait")
+		check := func(when string) {
+			t.Helper()
+			equal(t, "memory.high "+when, b.limit("memory.high"), "67108864")
+			equal(t, "cpu.max "+when, b.limit("cpu.max"), "30000 60000")
+		}
+		check("at first")
+		equal(t, "unit", b.unit("MemoryHigh"), "67108864")
+		b.must("update", "--pids-limit", "77", b.id)
+		check("after update")
+		equal(t, "memory.oom.group after update", b.limit("memory.oom.group"), "1") // systemd has told it to be 0
+		systemctl(t, "daemon-reload")
+		check("after daemon-reload")
+		b.must("delete", "--force", b.id)
+	})
+}
+
 // A unit that has failed is reset by delete; what somebody else has left is reset by create, but never taken from the living.
 func TestSystemdFailedUnit(t *testing.T) {
 	systemdView(t, func(t *testing.T, v *view) {
