@@ -150,8 +150,8 @@ func (c *container) end(force bool, deadline time.Time) error {
 		if err := c.awaitEnd(pidfd, m, deadline); err != nil {
 			return err
 		}
+		c.r.debug("process %d has ended", c.rec.Pid)
 	}
-	c.r.debug("the processes have ended")
 	stopPoint("delete-killed")
 	if m != nil {
 		if err := c.removeCgroup(m, max(time.Until(deadline), 0)); err != nil {

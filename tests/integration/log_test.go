@@ -92,7 +92,7 @@ func TestDebugLog(t *testing.T) {
 			{[]string{"start", b.id}, []string{"husk ", " goes on", " has executed the program", "start: exit status 0"}},
 			{[]string{"exec", b.id, "/inside", "exit", "0"}, []string{"husk ", " executes a plan of ", " has executed the program", "exec: exit status 0"}},
 			{[]string{"kill", b.id, "KILL"}, []string{"husk ", "sent signal 9 to ", "kill: exit status 0"}},
-			{[]string{"delete", "--force", b.id}, []string{"husk ", "the processes have ended", "removed the cgroup", "removed directory ", "delete: exit status 0"}},
+			{[]string{"delete", "--force", b.id}, []string{"husk ", "removed the cgroup", "removed directory ", "delete: exit status 0"}},
 		} {
 			os.Remove(log)
 			if r := b.husk(append([]string{"--debug", "--log", log, "--log-format", "json"}, c.args...)...); r.status != 0 || r.stderr != "" {
