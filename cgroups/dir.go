@@ -23,8 +23,13 @@ type dir struct {
 	ino   uint64 // what it has to be to be opened; 0: anything
 }
 
-// errReplaced: somebody has removed a cgroup and given its name away.
-var errReplaced = fmt.Errorf("the container's is gone, another has its name: %w", unix.ENOENT)
+// replacedError: somebody has removed a cgroup and given its name away.
+type replacedError struct{}
+
+func (replacedError) Error() string {
+	return "the container's is gone, another has its name: " + unix.ENOENT.Error()
+}
+func (replacedError) Unwrap() error { return unix.ENOENT }
 
 func newDir(p string) dir { return dir{path: p, fd: -1} }
 
@@ -61,7 +66,7 @@ func (d *dir) open() error {
 	}
 	ino, err := d.inode()
 	if err == nil && ino != d.ino {
-		err = &os.PathError{Op: "open cgroup", Path: d.path, Err: errReplaced}
+		err = &os.PathError{Op: "open cgroup", Path: d.path, Err: replacedError{}}
 	}
 	if err != nil {
 		d.close()

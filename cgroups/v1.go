@@ -381,5 +381,5 @@ func (m *v1) ours() error {
 	if m.same() {
 		return nil
 	}
-	return &os.PathError{Op: "open cgroup", Path: m.groups[0].path, Err: errReplaced}
+	return &os.PathError{Op: "open cgroup", Path: m.groups[0].path, Err: replacedError{}}
 }

@@ -107,8 +107,6 @@ const (
 	perPage  = 4 << 10
 )
 
-var errTooMuch = fmt.Errorf("%w (there is more to copy than the container may have: /linux/resources/memory/limit)", unix.ENOSPC)
-
 // memoryOf is how much memory a container may have, in bytes.
 func memoryOf(r *specs.LinuxResources) int64 {
 	if r == nil || r.Memory == nil || r.Memory.Limit == nil || *r.Memory.Limit <= 0 {
@@ -122,7 +120,7 @@ func memoryOf(r *specs.LinuxResources) int64 {
 
 func (c *copier) take(bytes int64) error {
 	if c.left -= bytes; c.left < 0 {
-		return errTooMuch
+		return fmt.Errorf("%w (there is more to copy than the container may have: /linux/resources/memory/limit)", unix.ENOSPC)
 	}
 	return nil
 }

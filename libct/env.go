@@ -3,7 +3,6 @@ package libct
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -108,12 +107,12 @@ func readInside(root int, name string) ([]byte, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > passwdLimit {
 		return nil, fmt.Errorf("read %s: not a regular file of at most %d bytes", name, passwdLimit)
 	}
-	file, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(at), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	fd, err := linux.Openat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(at), unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer unix.Close(fd)
 	data := make([]byte, st.Size)
-	n, err := unix.Read(int(file.Fd()), data)
+	n, err := unix.Read(fd, data)
 	return data[:max(n, 0)], err
 }
