@@ -96,17 +96,15 @@ func addCapabilities(old *specs.LinuxCapabilities, names []string) *specs.LinuxC
 	return &c
 }
 
-// upwards leads out of the directory that a process has gone into by chroot(2): above the root of a mount namespace is that root itself.
-var upwards = strings.Repeat("/..", 64)
-
 // openRootDir opens the container's root: that of its mount namespace, or, where that is not its own or not yet, the one that its init has.
 //
-// The way up leads out of the container where its init was given a directory of another mount namespace, by a service that passes
-// descriptors on, and has made it its root: then to the host's root. So what is found there has to be what the container was made of.
+// The way up leads out of the directory that init has gone into by chroot(2): above the root of a mount namespace is that root itself. But
+// it leads out of the container where init was given a directory of another mount namespace, by a service that passes descriptors on, and
+// has made it its root: then to the host's. So what is found there has to be what the container was made of.
 func (c *container) openRootDir() (*os.File, error) {
 	inits := "/proc/" + strconv.Itoa(c.rec.Pid) + "/root"
 	if !c.rec.HostMount && c.rec.Phase != phaseCreating {
-		fd, err := linux.Openat(unix.AT_FDCWD, inits+upwards, unix.O_PATH|unix.O_DIRECTORY, 0)
+		fd, err := linux.Openat(unix.AT_FDCWD, inits+strings.Repeat("/..", 64), unix.O_PATH|unix.O_DIRECTORY, 0)
 		if err == nil {
 			st, err := linux.Fstat(fd)
 			if err == nil && st.Dev == c.rec.RootDev && st.Ino == c.rec.RootIno {
