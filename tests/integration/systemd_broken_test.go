@@ -192,7 +192,9 @@ func TestSystemdInBetween(t *testing.T) {
 					b.save()
 					r := b.atWord(w, happen, "create", "--bundle", b.dir, b.id)
 					if broken && r.status != 0 { // it may have heard enough
-						if r.status != 1 || !strings.Contains(r.stderr, b.id+".scope: ") {
+						// On cgroup v1 a systemd that starts anew denies all devices for a moment, before it allows some again.
+						denied := !v.v2 && strings.Contains(r.stderr, "/dev/null") && strings.Contains(r.stderr, "operation not permitted")
+						if r.status != 1 || !strings.Contains(r.stderr, b.id+".scope: ") && !denied {
 							t.Error(r)
 						}
 						b.forgotten()
