@@ -129,11 +129,7 @@ func TestDevicesAgainstModel(t *testing.T) {
 // prober starts the process in the cgroup and returns a function that has it try everything once.
 func prober(t *testing.T, m Manager, dir string) func() string {
 	t.Helper()
-	p, err := m.Place()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := placement(t, m)
 	cmd := exec.Command("/bin/sh", "-c", `i=3; while [ $i -lt $((3 + $1)) ]; do echo 0 > /proc/self/fd/$i || exit 1; i=$((i+1)); done; exec "$2"`,
 		"sh", fmt.Sprint(len(p.Tasks)), os.Args[0])
 	cmd.Env = append(os.Environ(), probeEnv+"="+dir)

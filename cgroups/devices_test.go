@@ -377,11 +377,7 @@ func TestDevicesForReal(t *testing.T) {
 		tmp := t.TempDir()
 		try := func(script string) string {
 			t.Helper()
-			p, err := m.Place()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer p.Close()
+			p := placement(t, m)
 			return inside(t, p, script)
 		}
 		checks := map[string]string{
@@ -448,11 +444,7 @@ func TestDevicesWithoutGap(t *testing.T) {
 		fuse := []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "c", Major: number(10), Minor: number(229), Access: "rwm"}}
 		butMem := append(append([]specs.LinuxDeviceCgroup{}, allowAll...), specs.LinuxDeviceCgroup{Type: "c", Major: number(1), Minor: number(1), Access: "rw"})
 		m := create(t, &Config{Path: scratch(t), Resources: &specs.LinuxResources{Devices: denyAll}})
-		p, err := m.Place()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
+		p := placement(t, m)
 		dir := t.TempDir()
 		if err := unix.Mknod(dir+"/mem", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 1))); err != nil {
 			t.Fatal(err)

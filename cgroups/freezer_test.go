@@ -9,11 +9,7 @@ import (
 func TestFreezeForks(t *testing.T) {
 	eachLayout(t, func(t *testing.T) {
 		m := create(t, &Config{Path: scratch(t)})
-		p, err := m.Place()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
+		p := placement(t, m)
 		for range 4 {
 			shell(t, p, "while :; do /bin/true; done")
 		}

@@ -161,11 +161,7 @@ func TestOOM(t *testing.T) {
 		t.Skip("needs root and the v1 memory controller")
 	}
 	m := create(t, &Config{Path: scratch(t), Resources: resources(t, `{"memory":{"limit":8388608,"swap":8388608}}`)})
-	p, err := m.Place()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := placement(t, m)
 	_ = inside(t, p, "exec head -c 100000000 /dev/zero | tail")
 	if n, err := m.OOMKills(); n == 0 || err != nil {
 		t.Errorf("oom kills: %d, %v", n, err)

@@ -128,13 +128,20 @@ func shell(t testing.TB, p *Placement, script string) *exec.Cmd {
 	return cmd
 }
 
-func place(t testing.TB, m Manager) *exec.Cmd {
+// placement is where processes of the cgroup are born, until the test ends.
+func placement(t testing.TB, m Manager) *Placement {
 	t.Helper()
 	p, err := m.Place()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	t.Cleanup(p.Close)
+	return p
+}
+
+func place(t testing.TB, m Manager) *exec.Cmd {
+	t.Helper()
+	p := placement(t, m)
 	return sleeper(t, p)
 }
 

@@ -168,7 +168,7 @@ func Load(s State) (Manager, error) {
 	var m backend
 	switch s.Version {
 	case V2:
-		m = &v2{dir: dir{path: s.Paths[""], fd: -1, ino: s.Inode}, absent: s.Paths[""] == ""}
+		m = loadV2(s)
 	case V1, Hybrid:
 		m = loadV1(s)
 	default:

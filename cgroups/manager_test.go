@@ -405,11 +405,7 @@ func TestPureV1(t *testing.T) {
 func TestKillForks(t *testing.T) {
 	eachLayout(t, func(t *testing.T) {
 		m := create(t, &Config{Path: scratch(t), Resources: resources(t, `{"pids":{"limit":-1}}`)})
-		p, err := m.Place()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
+		p := placement(t, m)
 		_ = inside(t, p, "for i in 1 2 3 4; do (while :; do sleep 0.01 & wait; done) >/dev/null 2>&1 </dev/null & done")
 		if v, ok := m.(*v1); ok { // without the twin's cgroup.kill
 			if err := killFrozenV1(v.list(), v.of("freezer")); err != nil {
@@ -428,11 +424,7 @@ func TestKillForks(t *testing.T) {
 func TestKillMany(t *testing.T) {
 	eachLayout(t, func(t *testing.T) {
 		m := create(t, &Config{Path: scratch(t)})
-		p, err := m.Place()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
+		p := placement(t, m)
 		_ = inside(t, p, "i=0; while [ $i -lt 200 ]; do sleep 1000 >/dev/null 2>&1 </dev/null & i=$((i+1)); done")
 		d := newDir(m.State().Paths[""]) // where all are, in both layouts
 		defer d.close()
@@ -443,7 +435,7 @@ func TestKillMany(t *testing.T) {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 170, Max: before.Max}); err != nil {
 			t.Fatal(err)
 		}
-		err = d.killEach()
+		err := d.killEach()
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
 			t.Fatal(err)
 		}

@@ -348,14 +348,11 @@ func TestStatsV1(t *testing.T) {
 func TestStatsLive(t *testing.T) {
 	eachLayout(t, func(t *testing.T) {
 		m := create(t, &Config{Path: scratch(t)})
-		p, err := m.Place()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
+		p := placement(t, m)
 		shell(t, p, "while :; do :; done")
 		var s *Stats
 		for end := time.Now().Add(10 * time.Second); ; {
+			var err error
 			if s, err = m.Stats(); err != nil {
 				t.Fatal(err)
 			}
@@ -397,11 +394,7 @@ func TestWatchOOM(t *testing.T) {
 		if killed, err := w.Happened(); killed || err != nil {
 			t.Errorf("before: %v, %v", killed, err)
 		}
-		p, err := m.Place()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
+		p := placement(t, m)
 		hog := shell(t, p, "exec tail /dev/zero")
 		if ready, err := linux.Poll([]unix.PollFd{w.Poll}, 20*time.Second); !ready || err != nil {
 			t.Fatalf("no event: %v", err)

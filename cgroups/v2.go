@@ -34,6 +34,12 @@ func newV2(lay Layout, inner string, relative bool) (*v2, error) {
 	return &v2{mount: h.Mountpoint, inner: inner, dir: newDir(h.Mountpoint + "/" + inner)}, nil
 }
 
+func loadV2(s State) *v2 {
+	m := &v2{dir: newDir(s.Paths[""]), absent: s.Paths[""] == ""}
+	m.ino = s.Inode
+	return m
+}
+
 func (m *v2) Create(cfg *Config) (err error) {
 	made, err := mkdirs(m.mount, m.inner)
 	if err != nil {

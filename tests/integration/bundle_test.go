@@ -290,6 +290,20 @@ func (b *bundle) detached(verb ...string) int {
 	return b.state().Pid
 }
 
+// foreground runs a verb of inside in the foreground until it says that it is ready.
+func (b *bundle) foreground(verb string) (*exec.Cmd, *pipe) {
+	b.t.Helper()
+	b.Process.Args = []string{"/inside", verb}
+	b.save()
+	out := b.pipe()
+	cmd := b.command("run", "--bundle", b.dir, b.id)
+	cmd.Stdout, cmd.Stderr = out.w, out.w
+	b.spawn(cmd)
+	out.w.Close()
+	out.expect("ready\n")
+	return cmd, out
+}
+
 // adopt waits for the end of a detached process, whose parent this is now: the end of a pid namespace waits for that.
 func (b *bundle) adopt(pid int) {
 	done := make(chan error, 1)

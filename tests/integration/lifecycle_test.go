@@ -249,14 +249,7 @@ func TestOrphans(t *testing.T) {
 func TestRunThatStays(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
-		b.Process.Args = []string{"/inside", "wait"}
-		b.save()
-		out := b.pipe()
-		cmd := b.command("run", "--bundle", b.dir, b.id)
-		cmd.Stdout, cmd.Stderr = out.w, out.w
-		b.spawn(cmd)
-		out.w.Close()
-		out.expect("ready\n")
+		cmd, out := b.foreground("wait")
 		b.makeDirs("state/" + b.id + "/strange/1/2/3/4/5/6/7/8/9") // deeper than anything that husk makes
 		b.must("kill", b.id, "USR1")
 		equal(t, "exit status", wait(t, cmd), 110)

@@ -40,14 +40,7 @@ func TestExitStatus(t *testing.T) {
 func TestForeground(t *testing.T) {
 	eachView(t, func(t *testing.T, v *view) {
 		b := newBundle(t, v)
-		b.Process.Args = []string{"/inside", "signals"}
-		b.save()
-		out := b.pipe()
-		cmd := b.command("run", "--bundle", b.dir, b.id)
-		cmd.Stdout, cmd.Stderr = out.w, out.w
-		b.spawn(cmd)
-		out.w.Close()
-		out.expect("ready\n")
+		cmd, out := b.foreground("signals")
 		for _, signal := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT} {
 			if err := cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
